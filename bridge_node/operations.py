@@ -1,0 +1,263 @@
+"""One frozen value per thing a client can ask, whatever protocol it speaks.
+
+A frontend's `parse` makes them, `gateway/authorization` reads `access`, `gateway/routing` hands them to a backend with
+the real bucket's name beside them. `bucket` is always the name on the wire.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Flag
+from typing import ClassVar
+
+from bridge_node.body import ByteSource
+from bridge_node.objects import NO_CONDITIONS, NO_HEADERS, ByteRange, Checksum, Conditions, Receipt
+
+
+class Access(Flag):
+    """What a key may do. READ, WRITE and ADMIN do not imply each other: keys hold the flags they were given."""
+
+    NONE = 0
+    READ = 1
+    WRITE = 2
+    ADMIN = 4
+
+    @classmethod
+    def of_repository_key(cls, level: str) -> "Access":
+        """Flags of a repository key's READ, WRITE or ADMIN: WRITE reads too, ADMIN may everything (promise 15)."""
+        return {"READ": cls.READ, "WRITE": cls.READ | cls.WRITE, "ADMIN": cls.READ | cls.WRITE | cls.ADMIN}[level]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """Base of all operations. `slow` ones may take minutes and are answered before they are done (checklist 51)."""
+
+    access: ClassVar[Access] = Access.READ
+    slow: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, slots=True)
+class BucketOperation(Operation):
+    bucket: str
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectOperation(BucketOperation):
+    key: str
+
+
+# --- buckets -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ListBuckets(Operation):
+    prefix: str = ""
+    after: str = ""
+    limit: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class HeadBucket(BucketOperation):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class CreateBucket(BucketOperation):
+    access: ClassVar[Access] = Access.ADMIN
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteBucket(BucketOperation):
+    access: ClassVar[Access] = Access.ADMIN
+
+
+@dataclass(frozen=True, slots=True)
+class ListObjects(BucketOperation):
+    """One page of keys in UTF-8 byte order.
+
+    `token` resumes a listing with the same prefix and delimiter; otherwise the page starts behind `after`, and a
+    common prefix that equals `after` is not listed again. `limit` counts keys and common prefixes.
+    """
+
+    prefix: str = ""
+    delimiter: str = ""
+    after: str = ""
+    token: str | None = None
+    limit: int = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class ListVersions(BucketOperation):
+    """Like ListObjects, with every version: newest first within a key. `after_version` lies within key `after`."""
+
+    prefix: str = ""
+    delimiter: str = ""
+    after: str = ""
+    after_version: str | None = None
+    limit: int = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class ListUploads(BucketOperation):
+    """Open uploads in byte order of their keys. `after_upload` lies within key `after`."""
+
+    prefix: str = ""
+    delimiter: str = ""
+    after: str = ""
+    after_upload: str | None = None
+    limit: int = 1_000
+
+
+# --- objects -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class HeadObject(ObjectOperation):
+    """`part` (1…) asks for one part of an object that was uploaded in parts; part 1 of any other is all of it."""
+
+    range: ByteRange | None = None
+    part: int | None = None
+    conditions: Conditions = NO_CONDITIONS
+    version_id: str | None = None
+    checksum: bool = False
+    """True when the client wants the stored checksum back."""
+
+
+@dataclass(frozen=True, slots=True)
+class GetObject(ObjectOperation):
+    range: ByteRange | None = None
+    part: int | None = None
+    conditions: Conditions = NO_CONDITIONS
+    version_id: str | None = None
+    checksum: bool = False
+    pin: str | None = None
+    """Set by the node when it resumes: the bytes must be of exactly this version (promise 9)."""
+
+
+@dataclass(frozen=True, slots=True)
+class GetAttributes(ObjectOperation):
+    """The object's info and, where the backend keeps them, its parts after `after_part`, at most `part_limit`."""
+
+    version_id: str | None = None
+    conditions: Conditions = NO_CONDITIONS
+    parts: bool = False
+    after_part: int = 0
+    part_limit: int = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class PutObject(ObjectOperation):
+    """`source.size` is always known, and the source verifies by itself whatever the client declared.
+
+    `checksum_algorithm` names the checksum to keep with the object, computed by the backend over what it stored;
+    `checksum` is its value where the client declared it ahead. `md5` is the client's Content-MD5 in base64.
+    """
+
+    access: ClassVar[Access] = Access.WRITE
+    source: ByteSource
+    content: Mapping[str, str] = NO_HEADERS
+    metadata: Mapping[str, str] = NO_HEADERS
+    conditions: Conditions = NO_CONDITIONS
+    checksum: Checksum | None = None
+    checksum_algorithm: str | None = None
+    md5: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteObject(ObjectOperation):
+    access: ClassVar[Access] = Access.WRITE
+    version_id: str | None = None
+    conditions: Conditions = NO_CONDITIONS
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteObjects(BucketOperation):
+    """Up to 1,000 deletes; each succeeds or fails by itself. `items` is filled once the document has been read."""
+
+    access: ClassVar[Access] = Access.WRITE
+    items: tuple[DeleteObject, ...] = ()
+    quiet: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CopySource:
+    """What is copied: a bucket on the wire, like the target's."""
+
+    bucket: str
+    key: str
+    version_id: str | None = None
+    conditions: Conditions = NO_CONDITIONS
+
+
+@dataclass(frozen=True, slots=True)
+class CopyObject(ObjectOperation):
+    """`content` and `metadata` are None when the source's are kept (metadata directive COPY)."""
+
+    access: ClassVar[Access] = Access.WRITE
+    slow: ClassVar[bool] = True
+    source: CopySource
+    content: Mapping[str, str] | None = None
+    metadata: Mapping[str, str] | None = None
+    conditions: Conditions = NO_CONDITIONS
+    checksum_algorithm: str | None = None
+
+
+# --- uploads in parts: open → stage → commit | abort ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OpenUpload(ObjectOperation):
+    access: ClassVar[Access] = Access.WRITE
+    content: Mapping[str, str] = NO_HEADERS
+    metadata: Mapping[str, str] = NO_HEADERS
+    checksum_algorithm: str | None = None
+    checksum_composite: bool | None = None
+    """Whether the object's checksum will be one of part checksums; None leaves it to the algorithm's default."""
+
+
+@dataclass(frozen=True, slots=True)
+class UploadOperation(ObjectOperation):
+    """`upload` is the client's upload id in `gateway/`, and the backend's own handle once routing has opened it."""
+
+    access: ClassVar[Access] = Access.WRITE
+    upload: str
+
+
+@dataclass(frozen=True, slots=True)
+class StagePart(UploadOperation):
+    label: int
+    source: ByteSource
+    checksum: Checksum | None = None
+    checksum_algorithm: str | None = None
+    md5: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StageCopy(UploadOperation):
+    slow: ClassVar[bool] = True
+    label: int
+    source: CopySource
+    range: ByteRange | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CommitUpload(UploadOperation):
+    """`receipts` is filled once the document has been read. `checksum` is the whole object's, where declared."""
+
+    slow: ClassVar[bool] = True
+    receipts: tuple[Receipt, ...] = ()
+    conditions: Conditions = NO_CONDITIONS
+    checksum: Checksum | None = None
+    size: int | None = None
+    """The object's size if the client declared it (`x-amz-mp-object-size`), to be refused when it differs."""
+
+
+@dataclass(frozen=True, slots=True)
+class AbortUpload(UploadOperation):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class ListParts(UploadOperation):
+    access: ClassVar[Access] = Access.READ
+    after: int = 0
+    limit: int = 1_000
