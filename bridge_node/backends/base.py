@@ -60,6 +60,35 @@ class Capabilities:
     """Writes say how many bytes they displaced (promise 8)."""
 
 
+class Observer(Protocol):
+    """Told what happens on the way out, for metrics: called on the event loop, and must not block or raise.
+
+    `backend` is `BackendSpec.name`. None of the other words names a key, a bucket or a host.
+    """
+
+    def upstream(self, backend: str, operation: str, seconds: float, outcome: str) -> None:
+        """One exchange ended its head: `seconds` until then, `outcome` a status (`200`) or an error's `reason`."""
+
+    def retried(self, backend: str, reason: str) -> None:
+        """An exchange is tried again, or a broken read is resumed (promise 5)."""
+
+    def shed(self, backend: str, reason: str) -> None:
+        """A call was refused here before it reached the backend: no free connection, or an open breaker."""
+
+
+class Unobserved:
+    """An observer for those who do not measure."""
+
+    def upstream(self, backend: str, operation: str, seconds: float, outcome: str) -> None:
+        pass
+
+    def retried(self, backend: str, reason: str) -> None:
+        pass
+
+    def shed(self, backend: str, reason: str) -> None:
+        pass
+
+
 class Backend(Protocol):
     """One account at one place. `bucket` is always the backend's own bucket name; `op.bucket` is not looked at.
 
