@@ -90,16 +90,17 @@ class Repository:
     accounts: tuple[AccountAttachment, ...] = ()
     previous_token_key: bytes = b""
     unattached_sources: bool = False
+    names: Mapping[str, BucketAttachment] = field(init=False, repr=False, compare=False)
+    """What each name on the wire means: a real name before a folder, the first attachment before later ones."""
+
+    def __post_init__(self) -> None:
+        folders = {attachment.folder: attachment for attachment in reversed(self.buckets) if attachment.folder}
+        buckets = {attachment.bucket: attachment for attachment in reversed(self.buckets)}
+        object.__setattr__(self, "names", folders | buckets)
 
     def attached(self, name: str) -> BucketAttachment | None:
         """The attached bucket that `name` means: by real name, then by folder."""
-        for attachment in self.buckets:
-            if attachment.bucket == name:
-                return attachment
-        for attachment in self.buckets:
-            if attachment.folder == name:
-                return attachment
-        return None
+        return self.names.get(name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,8 @@ class Operation:
 
     access: ClassVar[Access] = Access.READ
     slow: ClassVar[bool] = False
+    detached: ClassVar[bool] = False
+    """Whether a slow one is left running when its client goes: to stop it half-way would help nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,13 @@ class ListBuckets(Operation):
 @dataclass(frozen=True, slots=True)
 class HeadBucket(BucketOperation):
     pass
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeBucket(BucketOperation):
+    """One `aspect` of a bucket's configuration (`versioning`, `acl` …), answered as on a bare bucket."""
+
+    aspect: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +140,14 @@ class GetObject(ObjectOperation):
     checksum: bool = False
     pin: str | None = None
     """Set by the node when it resumes: the bytes must be of exactly this version (promise 9)."""
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeObject(ObjectOperation):
+    """One `aspect` beside an object's bytes (`acl`, `tagging` …), answered as for an object that has none."""
+
+    aspect: str
+    version_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +261,7 @@ class CommitUpload(UploadOperation):
     """`receipts` is filled once the document has been read. `checksum` is the whole object's, where declared."""
 
     slow: ClassVar[bool] = True
+    detached: ClassVar[bool] = True
     receipts: tuple[Receipt, ...] = ()
     conditions: Conditions = NO_CONDITIONS
     checksum: Checksum | None = None

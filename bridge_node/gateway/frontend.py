@@ -21,6 +21,8 @@ class Caller:
     key: AccessKey
     repository: Repository
     body: ByteSource
+    host: str = ""
+    """The host that the caller signed: the only one that may decide what is meant (virtual-host style)."""
     form: dict[str, str] | None = None
     """Lower-case fields of a browser's form upload that authenticated this caller."""
 
