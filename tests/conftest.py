@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
-from tests import servers
+from tests import clients, servers
+from tests.node import Node, configuration, node, over_local, over_s3
 
 
 @pytest.fixture(scope="session")
@@ -14,6 +15,28 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.S3Se
     """A SeaweedFS shared by the tests of this process: make your own bucket, named after your test."""
     with servers.seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def local_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """A running node over local disk, shared: make your own bucket. Do not signal, reload or break it."""
+    directory = tmp_path_factory.mktemp("local-node")
+    with node(directory, configuration(directory / "state", over_local(directory / "data"))) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def seaweedfs_node(tmp_path_factory: pytest.TempPathFactory, seaweedfs: servers.S3Server) -> Iterator[Node]:
+    """A running node over SeaweedFS, shared as `local_node` is."""
+    directory = tmp_path_factory.mktemp("seaweedfs-node")
+    with node(directory, configuration(directory / "state", over_s3(seaweedfs))) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def client_environment() -> Path:
+    """A virtual environment with the current boto3, awscli, minio, pyarrow and s3cmd."""
+    return clients.environment()
 
 
 @pytest.fixture
