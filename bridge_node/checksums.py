@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-
 import base64
 import hashlib
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import google_crc32c
@@ -67,3 +67,19 @@ def new(algorithm: str) -> Hasher:
 def encoded(hasher: Hasher) -> str:
     """The digest in base64, as headers carry it."""
     return base64.b64encode(hasher.digest()).decode()
+
+
+_COMBINE: dict[str, tuple[Callable[[int, int, int], int], int]] = {
+    "crc32": (crt.combine_crc32, 4),
+    "crc32c": (crt.combine_crc32c, 4),
+    "crc64nvme": (crt.combine_crc64nvme, 8),
+}
+
+
+def joined(algorithm: str, pieces: Sequence[tuple[bytes, int]]) -> bytes:
+    """Digest of the whole from the digests and sizes of its pieces in order, for one of `FULL_OBJECT`."""
+    combine, width = _COMBINE[algorithm]
+    value = 0
+    for digest, size in pieces:
+        value = combine(value, int.from_bytes(digest, "big"), size)
+    return value.to_bytes(width, "big")
