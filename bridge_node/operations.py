@@ -52,9 +52,12 @@ class ObjectOperation(BucketOperation):
 
 @dataclass(frozen=True, slots=True)
 class ListBuckets(Operation):
+    """Buckets by name, behind `after` or where `token` left off; `token` holds for the same prefix."""
+
     prefix: str = ""
     after: str = ""
     limit: int = 10_000
+    token: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,250 @@
+"""Runs authorised operations where their bucket lies.
+
+Backends know nothing of the wire: names, upload ids and continuation tokens are put right here, on the way in and on
+the way out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from bridge_node.catalog import AccessKey, Repository
+from bridge_node.errors import InvalidArgument, NoSuchBucket, NoSuchUpload, NotSupported, TooLarge
+from bridge_node.gateway import seals
+from bridge_node.gateway.copying import copy_object, stage_copy
+from bridge_node.gateway.places import Place, Places
+from bridge_node.objects import BucketInfo, Listing, ObjectInfo, Part, Stored, UploadListing
+from bridge_node.operations import (
+    AbortUpload,
+    BucketOperation,
+    CommitUpload,
+    CopyObject,
+    CreateBucket,
+    DeleteBucket,
+    DeleteObject,
+    DeleteObjects,
+    DescribeBucket,
+    DescribeObject,
+    GetAttributes,
+    GetObject,
+    HeadBucket,
+    HeadObject,
+    ListBuckets,
+    ListObjects,
+    ListParts,
+    ListUploads,
+    ListVersions,
+    ObjectOperation,
+    OpenUpload,
+    Operation,
+    PutObject,
+    StageCopy,
+    StagePart,
+    UploadOperation,
+)
+
+_Upload = TypeVar("_Upload", bound=UploadOperation)
+
+
+@dataclass(frozen=True, slots=True)
+class BucketPage:
+    """The outcome of ListBuckets; `token` resumes behind the last of `buckets` (None: there is no more)."""
+
+    buckets: tuple[BucketInfo, ...]
+    token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """The outcome of GetAttributes."""
+
+    info: ObjectInfo
+    parts: Sequence[Part]
+
+
+class Router:
+    """Outcomes are what the `Backend` methods return, or `BucketPage`, `Attributes`, `CopiedPart`."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+
+    async def run(self, key: AccessKey, repository: Repository, operation: Operation) -> object:
+        """Raises what the backend raises, and NotSupported or TooLarge for what the backend cannot do."""
+        match operation:
+            case ListBuckets():
+                return await self._list_buckets(key, repository, operation)
+            case CreateBucket():
+                await self._places.create(repository, operation.bucket)
+                return None
+            case BucketOperation():
+                return await self._run_in_bucket(repository, operation)
+            case _:
+                raise NotSupported
+
+    async def _run_in_bucket(self, repository: Repository, operation: BucketOperation) -> object:
+        place = await self._places.of(repository, operation.bucket)
+        try:
+            match operation:
+                case CopyObject() | StageCopy():
+                    return await self._copy(repository, place, operation)
+                case UploadOperation() | OpenUpload() | ListUploads():
+                    return await _run_upload(repository, place, operation)
+                case ObjectOperation():
+                    return await _run_object(place, operation)
+                case ListObjects():
+                    return await _list_objects(repository, place, operation)
+                case _:
+                    return await _run_bucket(place, operation)
+        except NoSuchBucket:
+            self._places.forget(repository, operation.bucket)
+            raise
+
+    async def _list_buckets(self, key: AccessKey, repository: Repository, op: ListBuckets) -> BucketPage:
+        after = op.after
+        if op.token is not None:
+            _, after = seals.open_position(repository, ("buckets", op.prefix), "", op.token)
+        visible = [
+            bucket
+            for bucket in await self._places.all(key, repository)
+            if bucket.name.startswith(op.prefix) and bucket.name > after
+        ]
+        page = tuple(visible[: op.limit])
+        if len(visible) == len(page):
+            return BucketPage(page)
+        return BucketPage(page, seals.seal_position(repository, ("buckets", op.prefix), "", "", page[-1].name))
+
+    async def _copy(self, repository: Repository, place: Place, op: CopyObject | StageCopy) -> object:
+        source = await self._places.of_source(repository, op.source.bucket, place)
+        if isinstance(op, StageCopy):
+            return await stage_copy(source, place, _unsealed(repository, place, op))
+        _need(place.backend.capabilities.conditional_put or not op.conditions)
+        return await copy_object(source, place, op)
+
+
+async def _run_object(place: Place, op: ObjectOperation) -> object:  # noqa: PLR0911 - one line an operation
+    backend, bucket = place.backend, place.bucket
+    match op:
+        case GetObject():
+            return await backend.get_object(bucket, op)
+        case HeadObject(range=None, part=None):
+            return await backend.head_object(bucket, op)
+        case HeadObject():
+            return await backend.head_part(bucket, op)
+        case PutObject():
+            return await _put_object(place, op)
+        case DeleteObject():
+            _need(backend.capabilities.conditional_delete or not op.conditions)
+            return await backend.delete_object(bucket, op)
+        case GetAttributes():
+            return Attributes(*await backend.get_attributes(bucket, op))
+        case DescribeObject():
+            return await backend.head_object(bucket, HeadObject(op.bucket, op.key, version_id=op.version_id))
+        case _:
+            raise NotSupported
+
+
+async def _put_object(place: Place, op: PutObject) -> Stored:
+    capabilities = place.backend.capabilities
+    _need(capabilities.conditional_put or not op.conditions)
+    await _check_body(op, capabilities.max_put_size)
+    return await place.backend.put_object(place.bucket, op)
+
+
+async def _run_upload(
+    repository: Repository, place: Place, operation: UploadOperation | OpenUpload | ListUploads
+) -> object:
+    backend, bucket = place.backend, place.bucket
+    match operation:
+        case OpenUpload():
+            handle = await backend.open_upload(bucket, operation)
+            return seals.seal_upload(repository, place.name, bucket, operation.key, handle)
+        case ListUploads():
+            return await _list_uploads(repository, place, operation)
+    op = _unsealed(repository, place, operation)
+    match op:
+        case StagePart():
+            await _check_body(op, backend.capabilities.max_part_size)
+            return await backend.stage_part(bucket, op)
+        case CommitUpload():
+            _need(backend.capabilities.conditional_put or not op.conditions)
+            return await backend.commit_upload(bucket, op)
+        case AbortUpload():
+            await backend.abort_upload(bucket, op)
+            return None
+        case ListParts():
+            return await backend.list_parts(bucket, op)
+        case _:
+            raise NotSupported
+
+
+async def _run_bucket(place: Place, op: BucketOperation) -> object:
+    backend, bucket = place.backend, place.bucket
+    match op:
+        case HeadBucket() | DescribeBucket():
+            return await backend.head_bucket(bucket)
+        case DeleteBucket():
+            await backend.delete_bucket(bucket)
+            return None
+        case DeleteObjects():
+            _need(backend.capabilities.conditional_delete or not any(item.conditions for item in op.items))
+            return await backend.delete_objects(bucket, op)
+        case ListVersions():
+            return await backend.list_versions(bucket, op) if op.limit else await _empty(place)
+        case _:
+            raise NotSupported
+
+
+async def _list_objects(repository: Repository, place: Place, op: ListObjects) -> Listing:
+    if not op.limit:
+        return await _empty(place)
+    purpose = ("objects", op.bucket, op.prefix, op.delimiter)
+    if op.token is not None:
+        token, last = seals.open_position(repository, purpose, place.name, op.token)
+        op = replace(op, token=token, after=last)
+    page = await place.backend.list_objects(place.bucket, op)
+    if page.token is None:
+        return page
+    last = max(page.objects[-1].key if page.objects else "", page.prefixes[-1] if page.prefixes else "")
+    return replace(page, token=seals.seal_position(repository, purpose, place.name, page.token, last))
+
+
+async def _empty(place: Place) -> Listing:
+    """A page of no entries is asked for: it holds nothing and is complete, if the bucket is there (checklist 36)."""
+    await place.backend.head_bucket(place.bucket)
+    return Listing()
+
+
+async def _list_uploads(repository: Repository, place: Place, op: ListUploads) -> UploadListing:
+    if op.after_upload:
+        op = replace(op, after_upload=_upload_marker(repository, place, op))
+    page = await place.backend.list_uploads(place.bucket, op)
+    uploads = [
+        replace(upload, handle=seals.seal_upload(repository, place.name, place.bucket, upload.key, upload.handle))
+        for upload in page.uploads
+    ]
+    return replace(page, uploads=tuple(uploads))
+
+
+def _upload_marker(repository: Repository, place: Place, op: ListUploads) -> str:
+    try:
+        return seals.open_upload(repository, place.name, place.bucket, op.after, op.after_upload or "")
+    except NoSuchUpload as error:
+        raise InvalidArgument("Invalid uploadId marker", ArgumentName="upload-id-marker") from error
+
+
+def _unsealed(repository: Repository, place: Place, op: _Upload) -> _Upload:
+    return replace(op, upload=seals.open_upload(repository, place.name, place.bucket, op.key, op.upload))
+
+
+async def _check_body(op: PutObject | StagePart, largest: int) -> None:
+    """Refuses what is too large before anything is sent, and verifies an empty body, which nobody can hold back."""
+    size = op.source.size or 0
+    if size > largest:
+        raise TooLarge(ProposedSize=str(size), MaxSizeAllowed=str(largest))
+    if size == 0:
+        await op.source.read()
+
+
+def _need(capable: bool) -> None:
+    if not capable:
+        raise NotSupported("This bucket's storage cannot decide conditions atomically.", reason="backend_capability")
