@@ -1,0 +1,150 @@
+"""From files and variables to one checked `Settings`, or to every problem at once.
+
+Later wins: defaults, the configuration file, the `*.toml` files of `conf.d/` beside it in the order of their names,
+environment variables `BRIDGE_NODE__SECTION__KEY`. Tables are merged key by key, lists are replaced whole. Secrets may
+be references wherever they are written.
+"""
+
+import copy
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from bridge_node.configuration.checks import check
+from bridge_node.configuration.explain import explained
+from bridge_node.configuration.layers import EnvironmentLayer, FileLayer, Layer, Tree, merged, nearest_origin, origin
+from bridge_node.configuration.lookup import SecretLookup, exposure
+from bridge_node.configuration.outline import ROOT, Shape, shape_at
+from bridge_node.configuration.problems import ConfigurationError, KeyPath, Problem, dotted
+from bridge_node.settings import Settings, Surroundings
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Checked settings, and where each of them comes from. Secrets are looked up already."""
+
+    settings: Settings
+    layers: Sequence[Layer]
+
+    def origin(self, path: KeyPath) -> str | None:
+        """The file or variable that a value comes from; None for a default."""
+        return origin(self.layers, path)
+
+
+def load(path: Path, environment: Mapping[str, str] | None = None) -> Configuration:
+    """Reads everything that makes up the configuration, and checks it.
+
+    Raises ConfigurationError with all problems. Changes nothing, opens no port, reaches no backend.
+    """
+    environment = os.environ if environment is None else environment
+    layers = _layers(path, environment)
+    if unreadable := [problem for layer in layers for problem in layer.problems]:
+        raise ConfigurationError(unreadable)  # anything else would be a consequence of what is not there
+    values = merged(layers)
+    surroundings = _surroundings(path, environment, values)
+    settings, errors = _validated(values, surroundings)
+    problems = [explained(error, layers) for error in errors]
+    problems += _exposed_files(layers)
+    refused = [error["loc"] for error in errors if error["type"] != "extra_forbidden"]
+    problems += [
+        Problem(nearest_origin(layers, finding.path), dotted(finding.path), finding.message)
+        for finding in check(settings)
+        if not any(_follows(finding.path, place) for place in refused)
+    ]
+    if problems:
+        raise ConfigurationError(sorted(problems, key=lambda problem: problem.origin))
+    return Configuration(settings, layers)
+
+
+def _layers(path: Path, environment: Mapping[str, str]) -> list[Layer]:
+    """Strongest first."""
+    files: list[Layer] = [FileLayer(file) for file in (path, *sorted(path.parent.glob("conf.d/*.toml")))]
+    files.reverse()
+    return [EnvironmentLayer(environment, merged(files)), *files]
+
+
+def _surroundings(path: Path, environment: Mapping[str, str], values: Tree) -> Surroundings:
+    base = path.absolute().parent
+    places = (environment.get("CREDENTIALS_DIRECTORY"), values.get("secrets_directory"))
+    directories = [base / place for place in places if isinstance(place, str) and place]
+    return Surroundings(base, SecretLookup(environment, base, directories))
+
+
+def _validated(values: Tree, surroundings: Surroundings) -> tuple[Settings, list[ErrorDetails]]:
+    """The settings and what is wrong with them.
+
+    What is wrong is mended by a default or a stand-in, so that the rest can still be checked: all problems are named
+    at once.
+    """
+    found: list[ErrorDetails] = []
+    mended = copy.deepcopy(values)
+    while True:
+        try:
+            return Settings.model_validate(mended, context=surroundings), found
+        except ValidationError as refusal:
+            errors = refusal.errors(include_url=False)
+        for error in errors:
+            if not any(_within(error["loc"], known["loc"]) for known in found):
+                found.append(error)
+            _mend(mended, error["loc"])
+
+
+def _mend(values: Tree, path: KeyPath) -> None:
+    *around, last = path
+    place: Any = values
+    for step in around:
+        place = place[step]
+    shape = shape_at(path)
+    if shape is None or _has_default(path):
+        del place[last]
+    else:
+        place[last] = _stand_in(shape)
+
+
+def _has_default(path: KeyPath) -> bool:
+    around = shape_at(path[:-1]) or ROOT
+    return around.kind == "section" and not around.inner.model_fields[path[-1]].is_required()
+
+
+def _stand_in(shape: Shape) -> Any:
+    if shape.kind != "value":
+        return [] if shape.kind == "list" else {}
+    return secrets.token_hex() if shape.secret else next(iter(get_args(shape.inner)), "?")
+
+
+def _within(path: KeyPath, outer: KeyPath) -> bool:
+    return path[: len(outer)] == outer
+
+
+def _follows(path: KeyPath, refused: KeyPath) -> bool:
+    """Whether a finding at `path` may be a mere consequence of the stand-in at `refused`."""
+    return _within(path, refused[:-1] if refused[-1] == "kind" else refused)
+
+
+def _exposed_files(layers: Sequence[Layer]) -> Iterator[Problem]:
+    for layer in layers:
+        if not isinstance(layer, FileLayer):
+            continue
+        place = next(inline_secrets(layer.values), None)
+        if place and (complaint := exposure(layer.path)):
+            yield Problem(str(layer.path), dotted(place), f"is a secret, and the file {complaint}")
+
+
+def inline_secrets(values: Any, shape: Shape | None = ROOT, path: KeyPath = ()) -> Iterator[KeyPath]:
+    """Where secrets themselves, not references to them, are written in a layer."""
+    if shape is None:
+        return
+    if shape.secret and isinstance(values, str) and values:
+        yield path
+    elif isinstance(values, dict) and not shape.secret:
+        for step, value in values.items():
+            yield from inline_secrets(value, shape.at(step), (*path, step))
+    elif isinstance(values, list):
+        for index, value in enumerate(values):
+            yield from inline_secrets(value, shape.at(index), (*path, index))
