@@ -84,11 +84,11 @@ class Repository:
     id: str
     name: str
     protocol: Literal["s3", "gcs", "azure"]
-    token_key: bytes
+    token_key: bytes = field(repr=False)
     """32 bytes; continuation tokens and upload ids made with it work on every worker and node."""
     buckets: tuple[BucketAttachment, ...] = ()
     accounts: tuple[AccountAttachment, ...] = ()
-    previous_token_key: bytes = b""
+    previous_token_key: bytes = field(default=b"", repr=False)
     unattached_sources: bool = False
     names: Mapping[str, BucketAttachment] = field(init=False, repr=False, compare=False)
     """What each name on the wire means: a real name before a folder, the first attachment before later ones."""
