@@ -1,0 +1,1 @@
+"""How fast the node is, side by side with what people know: `python -m benchmarks`."""

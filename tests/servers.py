@@ -118,6 +118,16 @@ def failure(what: str, child: subprocess.Popen[bytes], log: Path) -> ServerDidNo
     return ServerDidNotStart(f"{what} did not become ready and {state}:\n{log.read_text(errors='replace')[-4000:]}")
 
 
+def listening(port: int, child: subprocess.Popen[bytes], log: Path) -> None:
+    """Returns when something accepts connections on the port; raises ServerDidNotStart when nothing does."""
+    deadline = time.monotonic() + START_SECONDS
+    while child.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.02)
+    raise failure(f"the server on port {port}", child, log)
+
+
 @contextlib.contextmanager
 def seaweedfs(directory: Path) -> Iterator[S3Server]:
     """SeaweedFS, a real S3 server that checks signatures; its data lies in `directory`."""
