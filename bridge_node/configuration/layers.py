@@ -62,12 +62,13 @@ class FileLayer(Layer):
         except UnicodeDecodeError as error:
             self._refuse(f"is not UTF-8 text (byte {error.start})")
         except tomllib.TOMLDecodeError as error:
-            message, _, place = str(error).rstrip(")").partition(" (at ")
-            self._refuse(f"invalid TOML: {message[:1].lower()}{message[1:]}", place)
+            self._refuse(f"invalid TOML: {str(error)[:1].lower()}{str(error)[1:]}")
 
-    def _refuse(self, message: str, place: str = "") -> None:
-        numbers = re.findall(r"\d+", place)
-        self.problems.append(Problem(":".join([str(self.path), *numbers]), "" if numbers else place, message))
+    def _refuse(self, message: str) -> None:
+        """tomllib says where only within its message: moved to the front, as editors read it."""
+        place = re.search(r" \(at line (\d+), column (\d+)\)$", message)
+        where = f"{self.path}:{place[1]}:{place[2]}" if place else str(self.path)
+        self.problems.append(Problem(where, "", message[: place.start()] if place else message))
 
     def origin(self, path: KeyPath) -> str:
         return str(self.path)

@@ -44,7 +44,7 @@ def load(path: Path, environment: Mapping[str, str] | None = None) -> Configurat
     """
     environment = os.environ if environment is None else environment
     layers = _layers(path, environment)
-    if unreadable := [problem for layer in layers for problem in layer.problems]:
+    if unreadable := [problem for layer in reversed(layers) for problem in layer.problems]:
         raise ConfigurationError(unreadable)  # anything else would be a consequence of what is not there
     values = merged(layers)
     surroundings = _surroundings(path, environment, values)
@@ -58,7 +58,7 @@ def load(path: Path, environment: Mapping[str, str] | None = None) -> Configurat
         if not any(_follows(finding.path, place) for place in refused)
     ]
     if problems:
-        raise ConfigurationError(sorted(problems, key=lambda problem: problem.origin))
+        raise ConfigurationError(_in_reading_order(problems, layers))
     return Configuration(settings, layers)
 
 
@@ -116,6 +116,13 @@ def _stand_in(shape: Shape) -> Any:
     if shape.kind != "value":
         return [] if shape.kind == "list" else {}
     return secrets.token_hex() if shape.secret else next(iter(get_args(shape.inner)), "?")
+
+
+def _in_reading_order(problems: Sequence[Problem], layers: Sequence[Layer]) -> list[Problem]:
+    """Source by source: the file, then `conf.d`, then variables."""
+    files = [layer for layer in reversed(layers) if isinstance(layer, FileLayer)]
+    order = {str(layer.path): place for place, layer in enumerate(files)}
+    return sorted(problems, key=lambda problem: order.get(problem.origin, len(order)))
 
 
 def _within(path: KeyPath, outer: KeyPath) -> bool:
