@@ -1,0 +1,124 @@
+"""The HTTP/1.1 server of one listener: takes connections, watches their deadlines, drains."""
+
+import asyncio
+import random
+import resource
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from email.utils import formatdate
+
+from bridge_node.gateway.admission import Admission, ServerEvents
+from bridge_node.gateway.connection import DRAIN_GRACE_SECONDS, Connection
+from bridge_node.gateway.http import Clock, Handler
+from bridge_node.settings import Limits
+
+__all__ = ["Server", "ServerEvents", "new_request_id"]
+
+_BACKLOG = 1024
+
+
+def new_request_id() -> str:
+    """16 upper-case hexadecimal characters; unique, not secret."""
+    return f"{random.getrandbits(64):016X}"
+
+
+class Server:
+    """Connections of one listener, with the limits they share. Belongs to the event loop it is made on.
+
+    `listen` takes connections from a socket; `protocol` does for a caller who makes the asyncio server himself.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        limits: Limits,
+        events: ServerEvents,
+        *,
+        protocol_port: int,
+        new_id: Callable[[], str] = new_request_id,
+        clock: Clock = time.time,
+    ) -> None:
+        self._handler = handler
+        self._limits = limits
+        self._port = protocol_port
+        self._new_id = new_id
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._admission = Admission(limits, events, descriptor_limit=descriptors)
+        self._listeners: list[asyncio.Server] = []
+        self._admission.now = self._loop.time()
+        self._sweep()
+
+    @property
+    def connections(self) -> int:
+        return len(self._admission.guests)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that the handler is answering."""
+        return self._admission.in_flight
+
+    @property
+    def buffered(self) -> int:
+        """Bytes of bodies and answers that wait in this process, over all connections."""
+        return self._admission.buffered
+
+    async def listen(self, listening: socket.socket, tls: ssl.SSLContext | None = None) -> None:
+        """Takes connections from a bound socket, which it then owns, until `drain` or `close`."""
+        handshake = self._limits.tls_handshake_seconds if tls is not None else None
+        self._listeners.append(
+            await self._loop.create_server(
+                self.protocol, sock=listening, ssl=tls, ssl_handshake_timeout=handshake, backlog=_BACKLOG
+            )
+        )
+
+    def protocol(self) -> asyncio.Protocol:
+        """A new connection, for `loop.create_server`."""
+        return Connection(self._handler, self._admission, new_id=self._new_id, port=self._port)
+
+    async def drain(self, limit: float) -> None:
+        """Takes no more connections, lets what runs finish, and after `limit` seconds aborts what is left.
+
+        Answers say `Connection: close` from now on; a connection between requests ends after a short grace.
+        """
+        admission = self._admission
+        admission.draining = True
+        self._stop_listening()
+        for guest in tuple(admission.guests):
+            guest.retire(admission.now + DRAIN_GRACE_SECONDS)
+        try:
+            async with asyncio.timeout(limit):
+                await admission.empty.wait()
+        except TimeoutError:
+            pass
+        await self.close()
+
+    async def close(self) -> None:
+        """Aborts every connection, and waits until their requests have been cancelled."""
+        self._stop_listening()
+        for guest in tuple(self._admission.guests):
+            guest.abort()
+        await asyncio.gather(*self._admission.tasks, return_exceptions=True)
+        await self._admission.empty.wait()
+        self._sweeping.cancel()
+
+    def _stop_listening(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+
+    def _sweep(self) -> None:
+        """Once a tick: the time, the Date field, and whoever is late. Delays of this process itself do not count."""
+        admission = self._admission
+        self._sweeping = self._loop.call_later(admission.tick, self._sweep)
+        now = self._loop.time()
+        held_up = max(0.0, now - admission.now - 2 * admission.tick)
+        admission.now = now
+        admission.date = f"Date: {formatdate(self._clock(), usegmt=True)}\r\n"
+        for guest in tuple(admission.guests):
+            guest.deadline += held_up
+            if guest.deadline <= now:
+                guest.expire()
