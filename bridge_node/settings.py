@@ -68,9 +68,9 @@ class Section(BaseModel):
 class Tls(Section):
     """One certificate; with several, the client's server name chooses. Files are taken up again when they change."""
 
-    certificate: Location
+    certificate: Annotated[Location, Field(examples=["/etc/bridge-node/tls.crt"])]
     """PEM file of the certificate and its chain."""
-    private_key: Location
+    private_key: Annotated[Location, Field(examples=["/etc/bridge-node/tls.key"])]
     """PEM file of its private key, without a passphrase; must not be readable by others."""
 
 
@@ -192,7 +192,7 @@ class AccessLog(Section):
     """Whether it is written."""
     format: Literal["json", "aws", "combined"] = "json"
     """`json`, `aws` (S3 server access log) or `combined` (as web servers write)."""
-    path: Location | None = None
+    path: Annotated[Location | None, Field(examples=["/var/log/bridge-node/access.log"])] = None
     """File to append to (reopened on SIGUSR1); none: standard output."""
 
 
@@ -209,7 +209,7 @@ class Log(Section):
 class BackendSettings(Section):
     """One account at one place that stores objects."""
 
-    kind: Literal["s3", "local", "memory"]
+    kind: Annotated[Literal["s3", "local", "memory"], Field(examples=["s3"])]
     """`s3` (any S3-compatible service), `local` (a directory) or `memory` (gone at exit; one worker only)."""
     endpoint: str = ""
     """`https://host[:port]`; empty means Amazon S3 in `region`."""
@@ -227,7 +227,7 @@ class BackendSettings(Section):
     """Digest that the node adds to writes for which the client declared none."""
     root: str = ""
     """For `local`: the name of one of `local_roots`."""
-    ca_file: Location | None = None
+    ca_file: Annotated[Location | None, Field(examples=["/etc/bridge-node/ca.pem"])] = None
     """PEM file of the certificate authorities to trust; none: the system's."""
     proxy: str = ""
     """`http://host:port` of an outgoing proxy."""
@@ -250,9 +250,9 @@ class BackendSettings(Section):
 class BucketSettings(Section):
     """A bucket that a repository serves."""
 
-    backend: str
+    backend: Annotated[str, Field(examples=["NAME"])]
     """The backend's name in `backends`."""
-    bucket: str
+    bucket: Annotated[str, Field(examples=["BUCKET"])]
     """The bucket's name there."""
     folder: str = ""
     """A second name under which clients find it."""
@@ -261,13 +261,13 @@ class BucketSettings(Section):
 class KeySettings(Section):
     """A repository's credential."""
 
-    access_key: Annotated[str, Field(min_length=1, max_length=128)]
+    access_key: Annotated[str, Field(min_length=1, max_length=128, examples=["ACCESS-KEY-ID"])]
     """Access key id; `bridge-node key generate` makes one."""
-    secret_key: Secret
+    secret_key: Annotated[Secret, Field(examples=[{"name": "SECRET-FILE"}])]
     """Its secret, at least 16 characters."""
     access: Literal["READ", "WRITE", "ADMIN"] = "READ"
     """`READ`; `WRITE` reads too; `ADMIN` may also make and delete buckets of accounts."""
-    buckets: tuple[str, ...] | None = None
+    buckets: Annotated[tuple[str, ...] | None, Field(examples=[["BUCKET"]])] = None
     """Names of the only buckets that it may use; none: all of the repository."""
 
 
@@ -282,7 +282,7 @@ class RepositorySettings(Section):
     """Backends of which every bucket is served."""
     keys: tuple[KeySettings, ...] = ()
     """Credentials of its clients."""
-    token_key: Secret | None = None
+    token_key: Annotated[Secret | None, Field(examples=[{"name": "TOKEN-KEY-FILE"}])] = None
     """32 bytes in base64 that several nodes share; by default the node makes one in `state_directory`."""
     unattached_sources: bool = False
     """Whether copies may read buckets of its backends that are not attached."""
@@ -293,9 +293,9 @@ class Settings(Section):
 
     state_directory: Annotated[Location, NeedsRestart()] = Path("/var/lib/bridge-node")
     """Directory that the node keeps its own state in."""
-    secrets_directory: Location | None = None
+    secrets_directory: Annotated[Location | None, Field(examples=["/etc/bridge-node/secrets"])] = None
     """Where {name = …} secrets are looked for after $CREDENTIALS_DIRECTORY."""
-    local_roots: dict[str, Location] = {}
+    local_roots: Annotated[dict[str, Location], Field(examples=[{"disk": "/srv/objects"}])] = {}
     """Directories that `local` backends may name: name = path."""
     gateway: Gateway = Gateway()
     s3: S3Settings = S3Settings()
