@@ -71,7 +71,7 @@ _BY_REASON: dict[str, tuple[int, str]] = {
     "authorization_query_malformed": (400, "AuthorizationQueryParametersError"),
     "missing_security_header": (400, "MissingSecurityHeader"),
     "malformed_trailer": (400, "MalformedTrailerError"),
-    "chunk_too_large": (400, "InvalidChunkSizeError"),
+    "invalid_checksum": (400, "InvalidRequest"),
     "malformed_form": (400, "MalformedPOSTRequest"),
     "form_fields_too_large": (400, "MaxPostPreDataLengthExceededError"),
     "form_without_file": (400, "IncorrectNumberOfFilesInPostRequest"),
