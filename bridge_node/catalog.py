@@ -31,7 +31,8 @@ class BackendSpec:
     root: str = ""
     """Directory of a `local` backend."""
     ca_file: str = ""
-    proxy: str = ""
+    proxy: str = field(default="", repr=False)
+    """`http://[user:password@]host:port`."""
     allow_private_addresses: bool = True
     """False for endpoints that a tenant named (promise 19); the operator's own configuration sets True."""
     connections: int = 128

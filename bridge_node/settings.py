@@ -231,6 +231,8 @@ class BackendSettings(Section):
     """PEM file of the certificate authorities to trust; none: the system's."""
     proxy: str = ""
     """`http://host:port` of an outgoing proxy."""
+    proxy_login: Secret = SecretStr("")
+    """`user:password` for the proxy."""
     connections: Count = 128
     """Most connections of a worker to this backend."""
     waiting: Annotated[int, Field(ge=0)] = 256

@@ -7,6 +7,7 @@ import hmac
 import os
 import secrets
 from pathlib import Path
+from urllib.parse import quote
 
 from bridge_node.catalog import AccessKey, AccountAttachment, BackendSpec, BucketAttachment, Catalog, Repository
 from bridge_node.configuration import ConfigurationError, Problem
@@ -56,7 +57,7 @@ def _spec(name: str, backend: BackendSettings, settings: Settings) -> BackendSpe
         checksum=backend.checksum,
         root=str(settings.local_roots[backend.root]) if backend.kind == "local" else "",
         ca_file=str(backend.ca_file or ""),
-        proxy=backend.proxy,
+        proxy=_proxy(backend),
         connections=backend.connections,
         waiting=backend.waiting,
         wait_seconds=backend.wait_seconds,
@@ -65,6 +66,14 @@ def _spec(name: str, backend: BackendSettings, settings: Settings) -> BackendSpe
         keepalive_seconds=backend.keepalive_seconds,
         retry_ratio=backend.retry_ratio,
     )
+
+
+def _proxy(backend: BackendSettings) -> str:
+    login = backend.proxy_login.get_secret_value()
+    if not login:
+        return backend.proxy
+    scheme, _, host = backend.proxy.partition("://")
+    return f"{scheme}://{quote(login, safe=':')}@{host}"
 
 
 def _repository(

@@ -4,16 +4,17 @@ import base64
 import binascii
 import ipaddress
 import re
+import ssl
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import combinations
 from pathlib import Path
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from bridge_node.configuration.lookup import exposure
 from bridge_node.configuration.problems import KeyPath, dotted, quoted
-from bridge_node.settings import BackendSettings, Listener, RepositorySettings, Settings
+from bridge_node.settings import BackendSettings, Listener, RepositorySettings, Settings, Tls
 
 MIN_SECRET_LENGTH = 16
 MIN_SECRET_VARIETY = 8
@@ -62,6 +63,7 @@ def _listeners(settings: Settings) -> Iterator[Finding]:
         for index, tls in enumerate(listener.tls):
             yield from _readable((*path, "tls", index, "certificate"), tls.certificate)
             yield from _readable((*path, "tls", index, "private_key"), tls.private_key, secret=True)
+            yield from _matching((*path, "tls", index), tls)
     for (first, one), (second, other) in combinations(listeners, 2):
         if _same_port(one.host, one.port, other.host, other.port):
             yield Finding((*second, "port"), f"port {other.port} is taken by {dotted(first)} already")
@@ -84,6 +86,17 @@ def _readable(path: KeyPath, file: Path, *, secret: bool = False) -> Iterator[Fi
         complaint = f"cannot be read: {error.strerror}"
     if complaint:
         yield Finding(path, f"{file} {complaint}")
+
+
+def _matching(path: KeyPath, tls: Tls) -> Iterator[Finding]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(tls.certificate, tls.private_key, password="")
+    except ssl.SSLError as error:
+        reason = (error.reason or "unusable").replace("_", " ").lower()
+        yield Finding(path, f"{tls.certificate} and {tls.private_key} cannot be used together: {reason}")
+    except OSError:
+        return  # named already
 
 
 def _names_of_this_node(settings: Settings) -> Iterator[Finding]:
@@ -121,8 +134,8 @@ def _no_domain(domain: str) -> str | None:
     return None
 
 
-def _no_url(url: str, *, slash: bool = True) -> str | None:
-    """Why `url` is not `http(s)://host[:port]`. Never shows one that carries a password."""
+def _no_url(url: str, *, schemes: tuple[str, ...] = ("https", "http"), slash: bool = True) -> str | None:
+    """Why `url` is not a scheme, a host and perhaps a port. Never shows one that carries a password."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -130,14 +143,8 @@ def _no_url(url: str, *, slash: bool = True) -> str | None:
         return f"is no URL: {error}"
     if "@" in parts.netloc:
         return "must not carry a user or password"
-    return _no_origin(url, parts, host, slash=slash)
-
-
-def _no_origin(url: str, parts: SplitResult, host: str | None, *, slash: bool) -> str | None:
-    if parts.scheme not in {"http", "https"} or not host:
-        return f"{quoted(url)} must be http://host[:port] or https://host[:port]"
-    if re.search(r"[\s\\]", url):
-        return f"{quoted(url)} has a space or backslash in it"
+    if parts.scheme not in schemes or not host or re.search(r"[\s\\]", url):
+        return f"{quoted(url)} must be {' or '.join(f'{scheme}://host[:port]' for scheme in schemes)}"
     if parts.path.strip("/" if slash else "") or parts.query or parts.fragment:
         return f"{quoted(url)} must end after host and port"
     return None
@@ -166,7 +173,7 @@ def _backend(settings: Settings, name: str, backend: BackendSettings) -> Iterato
     if backend.kind == "s3":
         yield from _s3(path, backend)
     else:
-        for key in ("endpoint", "access_key", "secret_key", "session_token", "ca_file", "proxy"):
+        for key in ("endpoint", "access_key", "secret_key", "session_token", "ca_file", "proxy", "proxy_login"):
             if key in backend.model_fields_set:
                 yield Finding((*path, key), f'has no meaning for a backend of kind "{backend.kind}"')
 
@@ -181,8 +188,10 @@ def _local(settings: Settings, path: KeyPath, backend: BackendSettings) -> Itera
 def _s3(path: KeyPath, backend: BackendSettings) -> Iterator[Finding]:
     if backend.endpoint and (complaint := _no_url(backend.endpoint)):
         yield Finding((*path, "endpoint"), complaint)
-    if backend.proxy and (complaint := _no_url(backend.proxy)):
+    if backend.proxy and (complaint := _no_url(backend.proxy, schemes=("http",))):
         yield Finding((*path, "proxy"), complaint)
+    if not backend.proxy and backend.proxy_login.get_secret_value():
+        yield Finding((*path, "proxy_login"), "has no meaning without `proxy`")
     if not _REGION.fullmatch(backend.region):
         yield Finding((*path, "region"), f"{quoted(backend.region)} is no region: letters, digits and hyphens")
     if not backend.access_key:

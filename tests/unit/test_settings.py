@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+import trustme
 
 from bridge_node.configuration import Configuration, ConfigurationError, load
 from bridge_node.settings import Gateway, Listener, Log, Settings, restart_needed
@@ -300,8 +301,13 @@ def test_a_complaint_stays_on_one_line_whatever_was_written(write: Write) -> Non
             'buckets[1].bucket: "photos" already means buckets[0]',
         ),
         ('folder = "movies"|folder = "photos"', 'buckets[1].folder: "photos" already means another bucket'),
-        ("https://s3.example.com|s3.example.com", 'endpoint: "s3.example.com" must be http://host[:port] or https'),
+        ("https://s3.example.com|s3.example.com", 'endpoint: "s3.example.com" must be https://host[:port] or http'),
         ("https://s3.example.com|https://me:pw@s3.example.com", "endpoint: must not carry a user or password"),
+        (
+            'access_key = "AKIDCLOUD"|access_key = "A"\nproxy = "https://p:8080"',
+            'proxy: "https://p:8080" must be http://',
+        ),
+        ('access_key = "AKIDCLOUD"|access_key = "A"\nproxy_login = "me:pw"', "has no meaning without `proxy`"),
         ("https://s3.example.com|https://s3.example.com/?x=1", "must end after host and port"),
         ("https://s3.example.com|https://s3.example.com:99999", "is no URL: Port out of range 0-65535"),
         ('access_key = "AKIDCLOUD"|session_token = "x"', "backends.cloud.access_key: is missing"),
@@ -349,12 +355,25 @@ def test_contradictions_of_the_node_are_named(write: Write, text: str, complaint
     assert complaint in found
 
 
+LISTENER_WITH_TLS = '[[gateway.listeners]]\ntls = [{ certificate = "cert.pem", private_key = "key.pem" }]'
+
+
 def test_certificates_must_be_there_and_their_keys_private(write: Write) -> None:
     write("a key", "key.pem", mode=0o644)
-    path = write('[[gateway.listeners]]\ntls = [{ certificate = "cert.pem", private_key = "key.pem" }]')
-    missing, exposed = complaints(path)
+    missing, exposed = complaints(write(LISTENER_WITH_TLS))
     assert missing.endswith("tls[0].certificate: cert.pem cannot be read: No such file or directory")
     assert "tls[0].private_key: key.pem is open to every user (mode 0644)" in exposed
+
+
+def test_a_certificate_and_its_key_must_belong_together(write: Write) -> None:
+    authority = trustme.CA()
+    one, other = authority.issue_cert("a.example.com"), authority.issue_cert("b.example.com")
+    write(one.cert_chain_pems[0].bytes().decode(), "cert.pem")
+    write(one.private_key_pem.bytes().decode(), "key.pem")
+    read(write(LISTENER_WITH_TLS))
+    write(other.private_key_pem.bytes().decode(), "key.pem")
+    (complaint,) = complaints(write(LISTENER_WITH_TLS))
+    assert complaint.endswith("tls[0]: cert.pem and key.pem cannot be used together: key values mismatch")
 
 
 def test_memory_is_allowed_with_one_worker(write: Write) -> None:

@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from bridge_node.catalog import Repository
 from bridge_node.configuration import ConfigurationError
@@ -60,6 +61,20 @@ def test_a_key_can_be_limited_to_buckets(tmp_path: Path) -> None:
 def test_repositories_share_one_backend_of_a_name(tmp_path: Path) -> None:
     assert {spec.name for spec in from_settings(settings(tmp_path)).backends()} == {"disk", "scratch"}
     assert len(from_settings(settings(tmp_path)).backends()) == 2
+
+
+def test_a_proxy_login_becomes_part_of_its_url_and_of_no_representation(tmp_path: Path) -> None:
+    cloud = BackendSettings(
+        kind="s3",
+        access_key="A",
+        secret_key=SecretStr(SECRET),
+        proxy="http://p:3128",
+        proxy_login=SecretStr("me:p@ss/"),
+    )
+    configured = settings(tmp_path, accounts=["cloud"], buckets=[]).model_copy(update={"backends": {"cloud": cloud}})
+    (spec,) = from_settings(configured).backends()
+    assert spec.proxy == "http://me:p%40ss%2F@p:3128"
+    assert "p%40ss" not in repr(spec)
 
 
 def test_ids_and_token_keys_survive_a_restart(tmp_path: Path) -> None:
