@@ -33,16 +33,6 @@ def cost(pids: Sequence[int]) -> Cost:
     return Cost(sum(_cpu_seconds(pid) for pid in pids), sum(_memory(pid, "VmRSS") for pid in pids))
 
 
-def peak(pids: Sequence[int]) -> float:
-    """MiB of memory at most since the start, or since `forget_peak`."""
-    return sum(_memory(pid, "VmHWM") for pid in pids)
-
-
-def forget_peak(pids: Sequence[int]) -> None:
-    for pid in pids:
-        Path(f"/proc/{pid}/clear_refs").write_text("5")  # proc(5): resets the peak resident set size
-
-
 def children(pid: int) -> list[int]:
     """Direct children of a process: of a node's supervisor, its workers."""
     tasks = Path(f"/proc/{pid}/task").iterdir()
