@@ -30,7 +30,7 @@ _DATE_FORMS = tuple(
 _ETAG = re.compile(r'\s*(?:(?:W/)?"(?P<quoted>[^"]*)"|(?P<bare>[^",\s]+))\s*(?:,|$)')
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})", re.ASCII)
 _NOT_IN_FIELD = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_NOT_IN_QUOTES = re.compile(r'[^ !#-\[\]-~]')
+_NOT_IN_QUOTES = re.compile(r"[^ !#-\[\]-~]")
 
 
 # --- dates ---------------------------------------------------------------------------------------------------------

@@ -75,8 +75,6 @@ _BY_REASON: dict[str, tuple[int, str]] = {
     "malformed_form": (400, "MalformedPOSTRequest"),
     "form_fields_too_large": (400, "MaxPostPreDataLengthExceededError"),
     "form_without_file": (400, "IncorrectNumberOfFilesInPostRequest"),
-    "form_without_key": (400, "UserKeyMustBeSpecified"),
-    "not_a_form": (412, "RequestIsNotMultiPartContent"),
     "malformed_policy": (400, "InvalidPolicyDocument"),
 }
 """Where S3 has a code of its own for one reason of a class."""

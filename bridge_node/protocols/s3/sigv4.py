@@ -132,7 +132,7 @@ def parse_header(headers: Mapping[str, str]) -> Authorization:
         raise _incomplete_header()
     amz_date, timestamp = _request_time(headers)
     if not amz_date.startswith(date):
-        raise _date_differs("The authorization header is malformed; ", HEADER_MALFORMED, date, amz_date)
+        raise malformed_date(date, amz_date, "The authorization header is malformed; ", HEADER_MALFORMED)
     _refuse_unsigned(headers, signed_headers)
     return Authorization(
         access_key, date, region, service, amz_date, timestamp, signed_headers, signature, _payload_hash(headers)
@@ -155,9 +155,9 @@ def parse_query(query: str, headers: Mapping[str, str]) -> Authorization:
     amz_date = fields["X-Amz-Date"]
     timestamp = parse_amz_date(amz_date)
     if timestamp is None:
-        raise _bad_query('X-Amz-Date must be in the ISO8601 Long Format "yyyyMMdd\'T\'HHmmss\'Z\'"')
+        raise _bad_query("X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"")
     if not amz_date.startswith(date):
-        raise _date_differs("", QUERY_MALFORMED, date, amz_date)
+        raise malformed_date(date, amz_date)
     if not _HEX64.fullmatch(fields["X-Amz-Signature"]):
         raise _bad_query("X-Amz-Signature must be 64 hexadecimal digits.")
     signed_headers = _signed_headers(fields["X-Amz-SignedHeaders"])
@@ -325,7 +325,8 @@ def _incomplete_header() -> MalformedCredentials:
     )
 
 
-def _date_differs(prefix: str, reason: str, date: str, amz_date: str) -> MalformedCredentials:
+def malformed_date(date: str, amz_date: str, prefix: str = "", reason: str = QUERY_MALFORMED) -> MalformedCredentials:
+    """The day of the credential's scope is not the day of the request."""
     return MalformedCredentials(
         f'{prefix}Invalid credential date "{date}". This date is not the same as X-Amz-Date: "{amz_date[:8]}".',
         reason=reason,
@@ -457,9 +458,7 @@ def signature(key: SigningKey, auth: Authorization, canonical: bytes) -> str:
 class Signer:
     """Signs requests with one credential for one region. What changes once a second or a day is made that often."""
 
-    def __init__(
-        self, access_key: str, secret: str, region: str, session_token: str = "", service: str = "s3"
-    ) -> None:
+    def __init__(self, access_key: str, secret: str, region: str, session_token: str = "", service: str = "s3") -> None:
         self._access_key = access_key
         self._secret = secret
         self._region = region
