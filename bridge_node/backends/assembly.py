@@ -8,7 +8,7 @@ import base64
 import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bridge_node import checksums
 from bridge_node.errors import (
@@ -88,8 +88,12 @@ def is_composite(op: OpenUpload) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """What an object of several parts is, once a commit was found to be right."""
+    """What an object of several parts is, once a commit was found to be right.
 
+    `labels` are what the parts were staged as; in the object they count from 1 without gaps.
+    """
+
+    labels: tuple[int, ...]
     parts: tuple[Part, ...]
     etag: str
     checksum: Checksum | None
@@ -116,7 +120,12 @@ def assemble(
                 PartNumber=str(part.number),
                 ETag=part.etag,
             )
-    assembly = Assembly(parts, multipart_etag(op.receipts), _joined_checksum(parts, algorithm, composite))
+    assembly = Assembly(
+        tuple(part.number for part in parts),
+        tuple(replace(part, number=number) for number, part in enumerate(parts, start=1)),
+        multipart_etag(op.receipts),
+        _joined_checksum(parts, algorithm, composite),
+    )
     if op.checksum is not None and assembly.checksum is not None and _differ(op.checksum, assembly.checksum):
         raise BadDigest(reason="checksum_differs")
     if op.size is not None and op.size != assembly.size:

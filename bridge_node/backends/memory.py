@@ -224,7 +224,7 @@ class MemoryBackend:
             return self._committed_before(bucket, op)
         staged = {label: part for label, (part, _) in upload.parts.items()}
         assembly = assemble(op, staged, upload.op.checksum_algorithm, upload.composite, self.capabilities.min_part_size)
-        data = b"".join(upload.parts[part.number][1] for part in assembly.parts)
+        data = b"".join(upload.parts[label][1] for label in assembly.labels)
         info = self._assembled(upload.op, assembly)
         stored = self._store(bucket, _Object(info, data, assembly.parts, op.upload), op.conditions)
         del self._bucket(bucket).uploads[op.upload]
