@@ -49,7 +49,7 @@ class Peer:
         self.connections += 1
         self.open += 1
         try:
-            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            with contextlib.suppress(asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
                 await self.script(self, reader, writer)
         finally:
             self.open -= 1
@@ -61,12 +61,12 @@ class Peer:
 async def peer(script: Script, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> AsyncIterator[Peer]:
     """Runs `script` for every connection; ends what is left of them."""
     one = Peer(script, scheme="https" if tls else "http")
-    tasks: set[asyncio.Task[None]] = set()
+    tasks: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.get_running_loop().create_task(one.accept(reader, writer))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+        tasks[task] = writer
+        task.add_done_callback(tasks.pop)
 
     server = await asyncio.start_server(accept, host, 0, ssl=tls)
     one.port = server.sockets[0].getsockname()[1]
@@ -74,8 +74,9 @@ async def peer(script: Script, *, tls: ssl.SSLContext | None = None, host: str =
         yield one
     finally:
         server.close()
-        for task in list(tasks):
+        for task, writer in tasks.items():
             task.cancel()
+            writer.close()
         if tasks:
             await asyncio.wait(tasks)
 

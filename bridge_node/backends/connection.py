@@ -77,8 +77,8 @@ class UpstreamBody:
     def end(self, error: BaseException | None = None) -> None:
         """No more will come; the connection is no longer this body's."""
         self._connection = None
-        self._ended = error is None
-        self._error = error
+        self._error = self._error or error
+        self._ended = True
         self._wake()
 
     def _wake(self) -> None:

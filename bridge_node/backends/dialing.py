@@ -215,8 +215,12 @@ class _Answer:
 
 _NOT_PUBLIC = (
     ipaddress.ip_network("168.63.129.16/32"),  # Azure's host agent, on a public address
+    ipaddress.ip_network("192.0.0.0/24"),  # IETF protocol assignments, metadata of one cloud among them
     ipaddress.ip_network("192.88.99.0/24"),  # 6to4 relays, withdrawn (RFC 7526)
+    ipaddress.ip_network("64:ff9b:1::/48"),  # NAT64 of a local network (RFC 8215)
+    ipaddress.ip_network("2001::/23"),  # IETF protocol assignments
 )
+"""What `ipaddress` of some Python releases takes for global."""
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _COMPATIBLE = ipaddress.ip_network("::/96")
 

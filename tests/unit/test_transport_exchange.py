@@ -82,9 +82,10 @@ async def test_chunked_answers_are_read_to_their_end_with_or_without_trailers(ta
 
 
 async def test_a_body_that_ends_with_the_connection_has_no_size_and_is_the_connections_last() -> None:
-    async with peer(
-        answering(b"HTTP/1.1 200 OK\r\n\r\nhello", then=lambda writer: writer.write_eof())
-    ) as one, out() as way:
+    async with (
+        peer(answering(b"HTTP/1.1 200 OK\r\n\r\nhello", then=lambda writer: writer.write_eof())) as one,
+        out() as way,
+    ):
         answer = await way.send(one)
         assert answer.body.size is None
         assert await answer.body.read() == b"hello"
