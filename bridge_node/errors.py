@@ -28,7 +28,8 @@ class BridgeError(Exception):
     """Root of every error that this package raises on purpose.
 
     `message` is for the client and names no secret, no host and no path of the node. `reason` is a short snake_case
-    code for logs and metrics. `details` are extra facts that a protocol may render (S3 writes them as XML elements).
+    code for logs and metrics. `details` are extra facts that a protocol may render (S3 writes them as XML elements);
+    `evidence` is what only the log line may tell.
     """
 
     message = "The request could not be served."
@@ -39,6 +40,7 @@ class BridgeError(Exception):
             self.message = message
         self.reason = reason or _snake_case(type(self).__name__)
         self.details: Mapping[str, str] = details
+        self.evidence: Mapping[str, str] = {}
 
 
 def _snake_case(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What a client protocol brings to the pipeline: four functions."""
+"""What a client protocol brings to the pipeline: authenticate, parse, render, and its form of errors."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Protocol
 
 from bridge_node.body import ByteSource
 from bridge_node.catalog import AccessKey, Catalog, Repository
-from bridge_node.gateway.http import Request, Response
+from bridge_node.gateway.http import HttpFault, Request, Response
 from bridge_node.operations import Operation
 
 
@@ -66,3 +66,6 @@ class Frontend(Protocol):
 
     def render_error(self, request: Request, error: BaseException, operation: Operation | None) -> Response:
         """The protocol's form of an error; an unexpected exception becomes its internal error."""
+
+    def render_fault(self, fault: HttpFault, request_id: str) -> Response:
+        """The protocol's form of an error that happened before there was a request (checklist 32)."""

@@ -68,6 +68,8 @@ class Response:
     length: int | None = None
     close: bool = False
     """True to end the connection after this answer."""
+    error: str = ""
+    """The protocol's own code of the error that this answer is, for logs; empty for a success."""
 
     @classmethod
     def document(cls, status: int, headers: list[tuple[str, str]], data: bytes) -> "Response":
