@@ -48,6 +48,7 @@ class Start(Message):
 
     `settings` carry no backends and no repositories: secrets travel in the catalog alone. `sockets` are inherited
     descriptors, one per listener of the settings and in their order; `counters` is the shared memory to count in.
+    `journal_stream` is for `telemetry.logging`.
     """
 
     slot: int
@@ -55,6 +56,7 @@ class Start(Message):
     catalog: Catalog
     sockets: tuple[int, ...]
     counters: int
+    journal_stream: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class Update(Message):
 
 @dataclass(frozen=True, slots=True)
 class Drain(Message):
-    """Take no more connections, finish what runs within `limit` seconds, leave."""
+    """Take no more connections, finish what runs within `limit` seconds, and exit with 0."""
 
     limit: float
 
@@ -98,15 +100,8 @@ class Applied(Message):
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class Drained(Message):
-    """The last word of a worker that was asked to leave; `cut` requests were not finished within the limit."""
-
-    cut: int
-
-
 MESSAGES: Mapping[str, type[Message]] = {
-    kind.__name__: kind for kind in (Start, Update, Drain, ReopenLogs, Ready, Heartbeat, Applied, Drained)
+    kind.__name__: kind for kind in (Start, Update, Drain, ReopenLogs, Ready, Heartbeat, Applied)
 }
 
 
@@ -122,13 +117,16 @@ class Channel:
         """Takes over one end of a stream socket pair."""
         return cls(*await asyncio.open_unix_connection(sock=end))
 
-    async def send(self, message: Message) -> None:
-        """Waits until the other end has room; a channel whose other end is gone swallows the message."""
-        try:
+    def post(self, message: Message) -> None:
+        """Sends without waiting. A channel whose other end is gone swallows the message."""
+        if not self._writer.is_closing():
             self._writer.write(encode(message))
+
+    async def send(self, message: Message) -> None:
+        """Like `post`, and waits until the other end has room for more."""
+        self.post(message)
+        with contextlib.suppress(ConnectionError):
             await self._writer.drain()
-        except ConnectionError:
-            return
 
     async def receive(self) -> Message | None:
         """The next message, or None when the other end is gone. Raises ChannelError."""

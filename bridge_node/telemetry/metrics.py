@@ -172,9 +172,9 @@ class RequestRecorder:
         values[sent] += usage.sent
         if usage.aborted:
             self._recorder.add(ABORTED, usage.protocol, usage.operation)
-        if usage.bucket:
-            bucket = (usage.repository, usage.bucket)
-            requests, received, sent = self._buckets.get(bucket) or self._claim_bucket(*bucket)
+        bucket = self._buckets.get((usage.repository, usage.bucket)) or self._new_bucket(usage)
+        if bucket:
+            requests, received, sent = bucket
             values[requests] += 1.0
             values[received] += usage.received
             values[sent] += usage.sent
@@ -190,6 +190,12 @@ class RequestRecorder:
         )
         self._operations[protocol, operation, status] = slots
         return slots
+
+    def _new_bucket(self, usage: Usage) -> tuple[int, int, int] | None:
+        """Only a request that succeeded makes its bucket a label: clients can ask for any name."""
+        if usage.bucket and usage.status < 400:
+            return self._claim_bucket(usage.repository, usage.bucket)
+        return None
 
     def _claim_bucket(self, repository: str, bucket: str) -> tuple[int, int, int]:
         full = len(self._buckets) >= self._bucket_labels

@@ -111,6 +111,17 @@ def test_buckets_beyond_the_limit_count_as_other_in_each_worker_and_in_the_sum()
     assert found["bucket_requests_total other other"] == 6
 
 
+def test_a_name_that_no_request_succeeded_for_becomes_no_label() -> None:
+    totals, worker = Totals(1000), Process()
+    totals.join(worker.reader)
+    worker.requests.record(get("guessed", status=404, sent=0))
+    worker.requests.record(get("photos"))
+    worker.requests.record(get("photos", status=404, sent=0))
+    found = samples(totals)
+    assert "bucket_requests_total guessed r" not in found
+    assert found["bucket_requests_total photos r"] == 2
+
+
 def test_a_worker_whose_room_for_series_is_used_up_counts_on() -> None:
     totals, worker = Totals(10_000), Process(10_000, series=1)
     totals.join(worker.reader)
