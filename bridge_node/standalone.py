@@ -25,7 +25,7 @@ def from_settings(settings: Settings, version: int = 1) -> Catalog:
     Makes `token.key` in the state directory when a repository has no `token_key` of its own and the file is not there
     yet. Raises ConfigurationError when that file cannot be used.
     """
-    backends = {name: _spec(name, backend, settings) for name, backend in settings.backends.items()}
+    backends = backend_specs(settings)
     repositories = {
         name: _repository(name, repository, backends, settings.state_directory)
         for name, repository in settings.repositories.items()
@@ -42,6 +42,11 @@ def from_settings(settings: Settings, version: int = 1) -> Catalog:
         for key in repository.keys
     }
     return Catalog(version, repositories, keys)
+
+
+def backend_specs(settings: Settings) -> dict[str, BackendSpec]:
+    """How to reach each backend that checked settings name."""
+    return {name: _spec(name, backend, settings) for name, backend in settings.backends.items()}
 
 
 def _spec(name: str, backend: BackendSettings, settings: Settings) -> BackendSpec:

@@ -49,6 +49,24 @@ def check(settings: Settings) -> Iterator[Finding]:
     yield from _repeated_keys(settings)
 
 
+def remarks(settings: Settings) -> Iterator[Finding]:
+    """What works and is probably not what was meant."""
+    if not settings.repositories:
+        yield Finding(("repositories",), "there are none: the node will serve nothing")
+    used = {name for repository in settings.repositories.values() for name in _backends_of(repository)}
+    for name in settings.backends.keys() - used:
+        yield Finding(("backends", name), "no repository uses it")
+    for name, repository in settings.repositories.items():
+        if not repository.keys:
+            yield Finding(("repositories", name, "keys"), "there are none: nobody can use this repository")
+        if not _backends_of(repository):
+            yield Finding(("repositories", name, "buckets"), "there are none, and no accounts: nothing to serve")
+
+
+def _backends_of(repository: RepositorySettings) -> set[str]:
+    return {*repository.accounts, *(bucket.backend for bucket in repository.buckets)}
+
+
 # the node
 
 

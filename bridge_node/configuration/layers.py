@@ -32,21 +32,26 @@ class Layer(PydanticBaseSettingsSource):
     def __call__(self) -> Tree:
         return self.values
 
+    def written(self, path: KeyPath) -> Any:
+        """The value at `path` as this layer gives it. Raises LookupError when it gives none."""
+        value: Any = self.values
+        for step in path:
+            try:
+                value = value[step]
+            except TypeError as error:
+                raise LookupError(path) from error
+        return value
+
     def holds(self, path: KeyPath) -> bool:
-        return _reach(self.values, path)
+        try:
+            self.written(path)
+        except LookupError:
+            return False
+        return True
 
     def origin(self, path: KeyPath) -> str:
         """The file or variable that this layer has the value at `path` from."""
         raise NotImplementedError
-
-
-def _reach(value: Any, path: KeyPath) -> bool:
-    for step in path:
-        try:
-            value = value[step]
-        except (LookupError, TypeError):
-            return False
-    return True
 
 
 class FileLayer(Layer):

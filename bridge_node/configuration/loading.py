@@ -6,7 +6,6 @@ be references wherever they are written.
 """
 
 import copy
-import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,13 +35,16 @@ class Configuration:
         """The file or variable that a value comes from; None for a default."""
         return origin(self.layers, path)
 
+    def written(self, path: KeyPath) -> Any:
+        """The value as it was written, a reference where it is one; None for a default."""
+        return next((layer.written(path) for layer in self.layers if layer.holds(path)), None)
 
-def load(path: Path, environment: Mapping[str, str] | None = None) -> Configuration:
+
+def load(path: Path, environment: Mapping[str, str]) -> Configuration:
     """Reads everything that makes up the configuration, and checks it.
 
     Raises ConfigurationError with all problems. Changes nothing, opens no port, reaches no backend.
     """
-    environment = os.environ if environment is None else environment
     layers = _layers(path, environment)
     if unreadable := [problem for layer in reversed(layers) for problem in layer.problems]:
         raise ConfigurationError(unreadable)  # anything else would be a consequence of what is not there

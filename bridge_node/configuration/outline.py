@@ -35,6 +35,11 @@ class Shape:
         """The keys that a section knows."""
         return tuple(self.inner.model_fields) if self.kind == "section" else ()
 
+    @property
+    def of_sections(self) -> bool:
+        """Whether it is a table or list whose values are sections."""
+        return self.kind in {"table", "list"} and shape_of(self.inner).kind == "section"
+
     def at(self, step: str | int) -> "Shape | None":
         """What stands one step further in; None where nothing may stand."""
         if self.kind == "section":

@@ -62,13 +62,14 @@ def _toml_inner(name: str, field: FieldInfo, shape: Shape, *, example: bool) -> 
 
 
 def _is_table(shape: Shape) -> bool:
-    return shape.kind == "table" or _section(shape) is not None
+    return shape.kind in {"section", "table"} or shape.of_sections
 
 
 def _section(shape: Shape) -> type[Section] | None:
     """The section that a setting holds: itself, by name or in a list."""
-    inner = shape if shape.kind in {"section", "value"} else shape_of(shape.inner)
-    return inner.inner if inner.kind == "section" else None
+    if shape.of_sections:
+        shape = shape_of(shape.inner)
+    return shape.inner if shape.kind == "section" else None
 
 
 def _first_line(section: type[Section]) -> str:

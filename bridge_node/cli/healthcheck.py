@@ -1,0 +1,32 @@
+"""`bridge-node healthcheck`: a container's health check without curl."""
+
+import http.client
+from typing import Annotated
+
+import typer
+
+from bridge_node.cli import admin_port
+from bridge_node.cli.options import AdminHost, AdminPort, Timeout
+from bridge_node.cli.outcomes import Exit, complain
+
+
+def healthcheck(
+    host: AdminHost = "127.0.0.1",
+    port: AdminPort = 9090,
+    ready: Annotated[
+        bool, typer.Option("--ready", help="Ask whether it is ready for clients, not only alive.")
+    ] = False,
+    timeout: Timeout = 5.0,
+) -> None:
+    """Say by exit code whether the node on this host is alive: 0 yes, 1 no, 3 nobody answers.
+
+    Silent when all is well.
+    """
+    path = "/readyz?verbose" if ready else "/healthz"
+    try:
+        status, text = admin_port.get(host, port, path, timeout)
+    except (OSError, http.client.HTTPException) as error:
+        raise complain(f"no node answers at {host}:{port}: {error}", Exit.UNREACHABLE) from None
+    if status != 200:
+        missing = "; ".join(line[4:] for line in text.splitlines() if line.startswith("[-] "))
+        raise complain(missing or f"the admin port answered {status}", Exit.FAILED)

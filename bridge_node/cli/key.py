@@ -1,0 +1,48 @@
+"""`bridge-node key`: credentials for a repository's clients."""
+
+import json
+import secrets
+import string
+from typing import Annotated, Literal
+
+import typer
+
+from bridge_node.cli.options import AsJson
+
+app = typer.Typer(no_args_is_help=True, help="Make credentials for clients.")
+
+ACCESS_KEY_CHARACTERS = string.ascii_uppercase + string.digits
+SECRET_CHARACTERS = string.ascii_letters + string.digits
+"""No `+` or `/`, as AWS has them: nothing to be escaped in URLs, shells and configuration files."""
+
+
+@app.command()
+def generate(
+    as_json: AsJson = False,
+    as_toml: Annotated[bool, typer.Option("--toml", help="Print a piece of configuration to paste.")] = False,
+    repository: Annotated[str, typer.Option(metavar="NAME", help="The repository that --toml names.")] = "NAME",
+    access: Annotated[Literal["READ", "WRITE", "ADMIN"], typer.Option(help="The access that --toml gives.")] = "READ",
+) -> None:
+    """Print a new access key id and its secret.
+
+    Nothing is stored: put both into the configuration (--toml shows how), or the secret into a file of its own
+    that only the node can read.
+    """
+    access_key = _random(ACCESS_KEY_CHARACTERS, 20)
+    secret_key = _random(SECRET_CHARACTERS, 40)
+    if as_json:
+        typer.echo(json.dumps({"access_key": access_key, "secret_key": secret_key}, indent=2))
+    elif as_toml:
+        typer.echo(f"[[repositories.{_toml_key(repository)}.keys]]")
+        typer.echo(f'access_key = "{access_key}"\nsecret_key = "{secret_key}"\naccess = "{access}"')
+    else:
+        typer.echo(f"Access key id:      {access_key}\nSecret access key:  {secret_key}")
+
+
+def _random(characters: str, length: int) -> str:
+    return "".join(secrets.choice(characters) for _ in range(length))
+
+
+def _toml_key(name: str) -> str:
+    bare = name.replace("-", "").replace("_", "")
+    return name if bare.isascii() and bare.isalnum() else json.dumps(name, ensure_ascii=False)
