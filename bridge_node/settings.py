@@ -7,7 +7,7 @@ a setting is what `config/bridge-node.toml` and `docs/settings.md` say about it.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo
 
@@ -63,6 +63,9 @@ class Section(BaseModel):
     """A table of the configuration: frozen, and strict about names it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+AnySection = TypeVar("AnySection", bound=Section)
 
 
 class Tls(Section):
@@ -313,6 +316,18 @@ class Settings(Section):
 def restart_needed(old: Settings, new: Settings) -> list[str]:
     """The changed settings, dotted, that a reload cannot take up: they keep their old values until a restart."""
     return list(_changed(old, new))
+
+
+def keep_until_restart(old: AnySection, new: AnySection) -> AnySection:
+    """`new`, with the old values of what a reload cannot take up."""
+    kept: dict[str, object] = {}
+    for name, field in type(old).model_fields.items():
+        before: object = getattr(old, name)
+        if any(isinstance(mark, NeedsRestart) for mark in field.metadata):
+            kept[name] = before
+        elif isinstance(before, Section):
+            kept[name] = keep_until_restart(before, getattr(new, name))
+    return new.model_copy(update=kept)
 
 
 def _changed(old: Section, new: Section, prefix: str = "") -> Iterator[str]:
