@@ -6,7 +6,6 @@ Everything lies in one directory. Starting again finds the keys, ports and data 
 import asyncio
 import json
 import os
-import secrets
 import socket
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from bridge_node.cli.key import new_pair
 from bridge_node.cli.outcomes import Exit, complain
 from bridge_node.errors import BucketOwnedByCaller
 
@@ -118,9 +118,10 @@ def demo(
     """
     from bridge_node.daemon import CannotStart, run
 
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_NODE__")}
     try:
         config, welcome = prepare(state, port)
-        code = run(config, {}, on_ready=lambda urls, admin_url: typer.echo(welcome))
+        code = run(config, environment, on_ready=lambda urls, admin_url: typer.echo(welcome))
     except (CannotPrepare, CannotStart) as refusal:
         raise complain(refusal, Exit.FAILED) from None
     raise typer.Exit(code)
@@ -164,20 +165,17 @@ def prepare(state: Path, port: int | None) -> tuple[Path, str]:
 
 
 def _new() -> Demo:
+    (access_key, secret_key), (admin_access_key, admin_secret_key) = new_pair(), new_pair()
     return Demo(
         s3_endpoint=_url(USUAL_PORT),
-        access_key=_access_key(),
-        secret_key=secrets.token_urlsafe(30),
+        access_key=access_key,
+        secret_key=secret_key,
         bucket=BUCKET,
         region=REGION,
-        admin_access_key=_access_key(),
-        admin_secret_key=secrets.token_urlsafe(30),
+        admin_access_key=admin_access_key,
+        admin_secret_key=admin_secret_key,
         node_admin_url=_url(USUAL_ADMIN_PORT),
     )
-
-
-def _access_key() -> str:
-    return "DEMO" + "".join(secrets.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") for _ in range(16))
 
 
 def _remembered(state: Path) -> Demo | None:

@@ -28,8 +28,7 @@ def generate(
     Nothing is stored: put both into the configuration (--toml shows how), or the secret into a file of its own
     that only the node can read.
     """
-    access_key = _random(ACCESS_KEY_CHARACTERS, 20)
-    secret_key = _random(SECRET_CHARACTERS, 40)
+    access_key, secret_key = new_pair()
     if as_json:
         typer.echo(json.dumps({"access_key": access_key, "secret_key": secret_key}, indent=2))
     elif as_toml:
@@ -37,6 +36,11 @@ def generate(
         typer.echo(f'access_key = "{access_key}"\nsecret_key = "{secret_key}"\naccess = "{access}"')
     else:
         typer.echo(f"Access key id:      {access_key}\nSecret access key:  {secret_key}")
+
+
+def new_pair() -> tuple[str, str]:
+    """An access key id and its secret."""
+    return _random(ACCESS_KEY_CHARACTERS, 20), _random(SECRET_CHARACTERS, 40)
 
 
 def _random(characters: str, length: int) -> str:
