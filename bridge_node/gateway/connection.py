@@ -21,7 +21,7 @@ from bridge_node.gateway.head import Head, HeadReader, head_too_long, premature_
 from bridge_node.gateway.http import Handler, HttpFault, Request, Response, Sent
 from bridge_node.gateway.request_body import RequestBody
 
-LINGER_SECONDS = 5.0
+LINGER_SECONDS = 3.0
 """How long a client that is still sending has to read the answer that ends its connection."""
 LINGER_BYTES = 1024 * 1024
 """What is read and thrown away meanwhile; then the client's sending stalls, and it can still read."""
@@ -89,7 +89,10 @@ class Connection(asyncio.Protocol):
         name = transport.get_extra_info("peername")
         self._peer = name[0].removeprefix("::ffff:") if isinstance(name, tuple) else ""
         self.deadline = self._admission.after(self._limits.header_seconds)
-        fault = self._admission.enter(self, self._peer, transport.get_extra_info("socket").fileno())
+        accepted: socket.socket = transport.get_extra_info("socket")
+        with contextlib.suppress(OSError):  # asyncio leaves it out where the listening socket names no protocol
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        fault = self._admission.enter(self, self._peer, accepted.fileno())
         if fault is not None and self._admission.crowded:
             self._admission.refused(fault)
             self._transport.abort()
@@ -152,7 +155,7 @@ class Connection(asyncio.Protocol):
                 self._pause_reading()
 
     def _read_head(self, data: bytes) -> None:
-        if data.startswith(b"\r\n"):  # RFC 9112 §2.2: left over by old clients after a body
+        while data.startswith(b"\r\n"):  # RFC 9112 §2.2: left over by old clients after a body
             data = data[2:]
         end = data.find(b"\r\n\r\n") + 4
         try:
