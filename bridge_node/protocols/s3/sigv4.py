@@ -59,7 +59,7 @@ _ESCAPE = r"%(?:[0189A-F][0-9A-F]|2[0-9ABCF]|3[A-F]|[46]0|5[BCDE]|7[BCDF])"
 _CANONICAL_PATH = re.compile(rf"(?:[A-Za-z0-9\-._~/]++|{_ESCAPE})*+")
 _CANONICAL_COMPONENT = re.compile(rf"(?:[A-Za-z0-9\-._~]++|{_ESCAPE})*+")
 _PATH_PIECE = re.compile(r"%([0-9A-Fa-f]{2})|[^A-Za-z0-9\-._~/]")
-_SPACES = re.compile(r" {2,}")
+_SPACES = re.compile(r"[ \t]+")
 
 
 class Authorization(NamedTuple):
@@ -125,7 +125,7 @@ def parse_header(headers: Mapping[str, str]) -> Authorization:
     text = headers.get("authorization")
     if text is None:
         raise MissingCredentials
-    before, _, after = text.rpartition("Signature=")
+    before, _, after = text.partition("Signature=")
     signature, _, more = after.partition(",")
     access_key, date, region, service, signed_headers = _claim(before + more)
     if not _HEX64.fullmatch(signature):
@@ -394,7 +394,7 @@ def _canonical_component(text: str) -> str:
 
 
 def _canonical_value(value: str) -> str:
-    if "  " in value:
+    if "  " in value or "\t" in value:
         value = _SPACES.sub(" ", value)
     return value.strip()
 
