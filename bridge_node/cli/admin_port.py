@@ -17,3 +17,8 @@ def get(host: str, port: int, path: str, timeout: float) -> tuple[int, str]:
         return answer.status, answer.read().decode(errors="replace")
     finally:
         connection.close()
+
+
+def missing(readiness: str) -> list[str]:
+    """What `/readyz?verbose` says is missing."""
+    return [line.removeprefix("[-] ") for line in readiness.splitlines() if line.startswith("[-] ")]

@@ -22,3 +22,8 @@ def own_certificates(settings: "Settings") -> list[Certificate]:
     now = datetime.now(UTC)
     expiries = {file: x509.load_pem_x509_certificates(file.read_bytes())[0].not_valid_after_utc for file in files}
     return [Certificate(str(file), (expires - now).total_seconds() / 86_400) for file, expires in expiries.items()]
+
+
+def expiry(days: float) -> str:
+    """In words."""
+    return "expired" if days <= 0 else f"in {days:.0f} days"

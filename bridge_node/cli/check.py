@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bridge_node.cli import tables
-from bridge_node.cli.certificates import Certificate, own_certificates
+from bridge_node.cli.certificates import Certificate, expiry, own_certificates
 from bridge_node.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, Timeout
 from bridge_node.cli.outcomes import Exit, load_or_exit
 
@@ -81,7 +81,7 @@ def _print(configuration: "Configuration", certificates: Sequence[Certificate], 
         typer.echo(f"Note: {dotted(remark.path)}: {remark.message}")
     if certificates:
         typer.echo()
-        tables.show(["certificate", "expires"], [(one.file, _expiry(one.days)) for one in certificates])
+        tables.show(["certificate", "expires"], [(one.file, expiry(one.days)) for one in certificates])
     if reached:
         typer.echo()
         tables.show(
@@ -116,13 +116,9 @@ def _row(one: "Reached") -> tuple[str, ...]:
         one.state,
         f"{one.seconds * 1000:.0f} ms",
         "" if clock is None else f"{clock:+.0f} s" if abs(clock) >= 1 else "same",
-        "" if days is None else _expiry(days),
+        "" if days is None else expiry(days),
         one.detail,
     )
-
-
-def _expiry(days: float) -> str:
-    return "expired" if days <= 0 else f"in {days:.0f} days"
 
 
 # for programs

@@ -28,5 +28,4 @@ def healthcheck(
     except (OSError, http.client.HTTPException) as error:
         raise complain(f"no node answers at {host}:{port}: {error}", Exit.UNREACHABLE) from None
     if status != 200:
-        missing = "; ".join(line[4:] for line in text.splitlines() if line.startswith("[-] "))
-        raise complain(missing or f"the admin port answered {status}", Exit.FAILED)
+        raise complain("; ".join(admin_port.missing(text)) or f"the admin port answered {status}", Exit.FAILED)

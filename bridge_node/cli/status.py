@@ -2,13 +2,13 @@
 
 import http.client
 import json
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import typer
 
 from bridge_node.cli import admin_port, tables
+from bridge_node.cli.certificates import expiry
 from bridge_node.cli.options import AdminHost, AdminPort, AsJson, Timeout
 from bridge_node.cli.outcomes import Exit, complain
 
@@ -20,38 +20,46 @@ def status(
 
     Exit codes: 0 it is ready, 1 it is not, 3 nobody answers.
     """
+    answer, missing = _ask(host, port, timeout)
+    if as_json:
+        typer.echo(json.dumps(answer, indent=2))
+    else:
+        _print(answer, missing)
+    raise typer.Exit(Exit.OK if answer["ready"] else Exit.FAILED)
+
+
+def _ask(host: str, port: int, timeout: float) -> tuple[Mapping[str, Any], list[str]]:
+    """The answer of `/status`, and what readiness misses."""
     try:
         code, text = admin_port.get(host, port, "/status", timeout)
         answer = json.loads(text) if code == 200 else None
+        missing = admin_port.missing(admin_port.get(host, port, "/readyz?verbose", timeout)[1])
     except (OSError, http.client.HTTPException) as error:
         raise complain(f"no node answers at {host}:{port}: {error}", Exit.UNREACHABLE) from None
     except ValueError:
         answer = None
-    if not isinstance(answer, dict):
+    if not isinstance(answer, dict) or "ready" not in answer:
         raise complain(f"what answers at {host}:{port} is no bridge node's admin port", Exit.FAILED)
-    if as_json:
-        typer.echo(text, nl=False)
-    else:
-        _print(answer)
-    raise typer.Exit(Exit.OK if answer["ready"] else Exit.FAILED)
+    return answer, missing
 
 
-def _print(answer: Mapping[str, Any]) -> None:
+def _print(answer: Mapping[str, Any], missing: Sequence[str]) -> None:
     """`answer` is what `admin.Reporter.status` gives."""
-    started = datetime.fromtimestamp(answer["started"], UTC)
-    typer.echo(f"bridge-node {answer['version']}, up {_duration((datetime.now(UTC) - started).total_seconds())}")
-    typer.echo("ready" if answer["ready"] else f"not ready: {'; '.join(answer['missing'])}")
-    typer.echo()
+    typer.echo(f"bridge-node {answer['version']}, process {answer['pid']}, up {_duration(answer['uptime_seconds'])}")
+    typer.echo("ready" if answer["ready"] else f"not ready: {'; '.join(missing)}")
+    typer.echo(f"serving {', '.join(answer['listeners'])}")
+    workers, backends, certificates = answer["workers"], answer["backends"], answer["certificates"]
     tables.show(
-        ["worker", "process", "state", "restarts"],
-        [(str(one["slot"]), str(one["pid"]), one["state"], str(one["restarts"])) for one in answer["workers"]],
+        ["worker", "process", "state", "up"],
+        [(str(one["slot"]), str(one["pid"]), one["state"], _duration(one["uptime_seconds"])) for one in workers],
     )
-    if answer["backends"]:
-        typer.echo()
-        tables.show(
-            ["backend", "state", "latency", ""],
-            [(one["name"], one["state"], f"{one['latency_ms']:.0f} ms", one["reason"]) for one in answer["backends"]],
-        )
+    tables.show(["backend", "state", "latency", ""], [_backend(name, one) for name, one in backends.items()])
+    tables.show(["certificate", "expires"], [(name, expiry(days)) for name, days in certificates.items()])
+
+
+def _backend(name: str, health: Mapping[str, Any]) -> tuple[str, ...]:
+    state = "reachable" if health["reachable"] else "unreachable"
+    return name, state, f"{health['seconds'] * 1000:.0f} ms", health["reason"].replace("_", " ")
 
 
 def _duration(seconds: float) -> str:

@@ -5,11 +5,21 @@ from collections.abc import Sequence
 
 import typer
 
-_COLOURS = {"ok": "green", "ready": "green", "unreachable": "red", "refused": "red", "failed": "red"}
+_COLOURS = {
+    "ok": "green",
+    "ready": "green",
+    "reachable": "green",
+    "unreachable": "red",
+    "refused": "red",
+    "failed": "red",
+}
 
 
 def show(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints the rows below their headings on standard output."""
+    """Prints the rows below their headings on standard output, after an empty line; nothing when there are none."""
+    if not rows:
+        return
+    typer.echo()
     if sys.stdout.isatty():
         _draw(headings, rows)
         return
