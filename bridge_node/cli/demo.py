@@ -4,9 +4,12 @@ Everything lies in one directory. Starting again finds the keys, ports and data 
 """
 
 import asyncio
+import contextlib
+import fcntl
 import json
 import os
 import socket
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -98,7 +101,8 @@ boto3:
 
 curl:
 
-  curl --aws-sigv4 aws:amz:{region}:s3 --user {access_key}:{secret_key} {s3_endpoint}/{bucket}/hello.txt
+  curl --aws-sigv4 aws:amz:{region}:s3 --user {access_key}:{secret_key} \\
+    -H 'x-amz-content-sha256: UNSIGNED-PAYLOAD' {s3_endpoint}/{bucket}/hello.txt
 """
 
 
@@ -120,8 +124,9 @@ def demo(
 
     environment = {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_NODE__")}
     try:
-        config, welcome = prepare(state, port)
-        code = run(config, environment, on_ready=lambda urls, admin_url: typer.echo(welcome))
+        with _alone_in(state):
+            config, welcome = prepare(state, port)
+            code = run(config, environment, on_ready=lambda urls, admin_url: typer.echo(welcome))
     except (CannotPrepare, CannotStart) as refusal:
         raise complain(refusal, Exit.FAILED) from None
     raise typer.Exit(code)
@@ -145,6 +150,22 @@ class Demo:
     node_admin_url: str
 
 
+@contextlib.contextmanager
+def _alone_in(state: Path) -> Iterator[None]:
+    """Raises CannotPrepare when the directory cannot be had, or another demo runs there."""
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        lock = (state / "lock").open("w")
+    except OSError as error:
+        raise CannotPrepare(f"{error.filename}: {error.strerror}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CannotPrepare(f"another demo is running in {state}") from None
+        yield
+
+
 def prepare(state: Path, port: int | None) -> tuple[Path, str]:
     """Makes everything that the demo needs in `state`; returns the configuration file and what to tell the user.
 
@@ -152,7 +173,6 @@ def prepare(state: Path, port: int | None) -> tuple[Path, str]:
     """
     state = state.absolute()
     try:
-        state.mkdir(parents=True, exist_ok=True)
         demo = _with_ports(_remembered(state) or _new(), port)
         for account in ("demo", "sandbox"):
             (state / account).mkdir(exist_ok=True)
@@ -231,12 +251,9 @@ async def _make_bucket(root: Path) -> None:
         backend = LocalBackend(root)
     except RootUnusable as error:
         raise CannotPrepare(str(error)) from error
-    try:
+    with contextlib.suppress(BucketOwnedByCaller):  # made by an earlier start
         await backend.create_bucket(BUCKET)
-    except BucketOwnedByCaller:
-        pass  # from an earlier start
-    finally:
-        await backend.close()
+    await backend.close()
 
 
 def _configuration(state: Path, demo: Demo) -> str:
