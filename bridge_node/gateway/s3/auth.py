@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.h
 
 import hashlib
 import hmac
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -177,11 +177,6 @@ def _asks_for_the_region(request: Request, auth: Authorization) -> bool:
 def _body(request: Request, auth: Authorization, signing: SigningKey) -> ByteSource:
     if not request.has_length:
         return request.body
-    return verified_body(request.body, _about_the_body(request), auth, signing)
-
-
-def _about_the_body(request: Request) -> Mapping[str, str]:
-    """CompleteMultipartUpload declares the object's checksum where other requests declare their body's."""
-    if request.method != "POST" or "uploadId" not in parse_query(request.query):
-        return request.headers
-    return {name: value for name, value in request.headers.items() if not name.startswith("x-amz-checksum-")}
+    # CompleteMultipartUpload declares the object's checksum where other requests declare their body's.
+    commits = request.method == "POST" and "uploadId" in parse_query(request.query)
+    return verified_body(request.body, request.headers, auth, signing, checksum_of_body=not commits)
