@@ -189,6 +189,9 @@ class Connection(asyncio.Protocol):
             beyond = self._body.feed(beyond)
             if self._ended and not self._body.complete:
                 self._body.fail(IncompleteBody(reason="client_stopped_early"))
+        elif head.expects_continue:
+            # Nothing to hold back, and botocore before 1.41 misreads the next answer when it gets no 100 here.
+            self._transport.write(answer.CONTINUE)
         self._keep_unread(beyond)
         self._request = Request(
             head.method,

@@ -67,7 +67,7 @@ class HeadReader:
             _keeps_alive(headers.get("connection"), version),
             length != 0 or "content-length" in headers,
             length,
-            "expect" in headers and _expects_continue(headers["expect"], version) and length != 0,
+            "expect" in headers and _expects_continue(headers["expect"], version),
         )
 
     def _parse(self, data: bytes, method: str) -> None:
