@@ -21,7 +21,7 @@ from bridge_node.configuration.layers import EnvironmentLayer, FileLayer, Layer,
 from bridge_node.configuration.lookup import SecretLookup, exposure
 from bridge_node.configuration.outline import ROOT, Shape, shape_at
 from bridge_node.configuration.problems import ConfigurationError, KeyPath, Problem, dotted
-from bridge_node.settings import Settings, Surroundings
+from bridge_node.settings import Settings, Surroundings, keep_until_restart, restart_needed
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,32 @@ def load(path: Path, environment: Mapping[str, str]) -> Configuration:
     problems = [explained(error, layers) for error in errors]
     problems += _exposed_files(layers)
     refused = [error["loc"] for error in errors if error["type"] != "extra_forbidden"]
-    problems += [
-        Problem(nearest_origin(layers, finding.path), dotted(finding.path), finding.message)
-        for finding in check(settings)
-        if not any(_follows(finding.path, place) for place in refused)
-    ]
+    problems += _contradictions(settings, layers, refused)
     if problems:
         raise ConfigurationError(_in_reading_order(problems, layers))
     return Configuration(settings, layers)
+
+
+def reload(path: Path, environment: Mapping[str, str], running: Settings) -> tuple[Settings, list[str]]:
+    """Reads everything again for a node that runs with `running`: the settings to take up now.
+
+    Those that need a restart keep their value; the changed ones among them are named. Raises ConfigurationError, also
+    when what is kept and what is new cannot be used together.
+    """
+    read = load(path, environment)
+    waiting = restart_needed(running, read.settings)
+    settings = keep_until_restart(running, read.settings)
+    if problems := list(_contradictions(settings, read.layers)):
+        kept = Problem("", "", f"until a restart, these keep their values: {', '.join(waiting)}")
+        raise ConfigurationError([*problems, kept])
+    return settings, waiting
+
+
+def _contradictions(settings: Settings, layers: Sequence[Layer], refused: Sequence[KeyPath] = ()) -> Iterator[Problem]:
+    """What the checks find, but for what only follows from the `refused` places."""
+    for finding in check(settings):
+        if not any(_follows(finding.path, place) for place in refused):
+            yield Problem(nearest_origin(layers, finding.path), dotted(finding.path), finding.message)
 
 
 def _layers(path: Path, environment: Mapping[str, str]) -> list[Layer]:

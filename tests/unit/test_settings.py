@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from bridge_node.configuration import Configuration, ConfigurationError, load
+from bridge_node.configuration import Configuration, ConfigurationError, load, reload
 from bridge_node.settings import Gateway, Listener, Log, Settings, restart_needed
 
 SECRET = "correct-horse-battery-staple"
@@ -389,3 +389,20 @@ def test_a_reload_names_the_changes_that_need_a_restart() -> None:
     )
     assert restart_needed(Settings(), new) == ["state_directory", "gateway.workers"]
     assert restart_needed(new, new) == []
+
+
+def test_a_reload_takes_up_what_it_can_and_names_what_has_to_wait(write: Write) -> None:
+    running = read(write("[gateway]\nworkers = 2")).settings
+    settings, waiting = reload(write('[gateway]\nworkers = 3\n[log]\nlevel = "debug"'), {}, running)
+    assert (settings.gateway.workers, settings.log.level) == (2, "debug")
+    assert waiting == ["gateway.workers"]
+
+
+def test_a_reload_is_refused_when_new_settings_contradict_those_that_wait_for_a_restart(write: Write) -> None:
+    running = read(write("[gateway]\nworkers = 2")).settings
+    path = write('[gateway]\nworkers = 1\n[backends.m]\nkind = "memory"')
+    with pytest.raises(ConfigurationError) as refused:
+        reload(path, {}, running)
+    contradiction, reason = map(str, refused.value.problems)
+    assert contradiction.startswith(f'{path}: backends.m.kind: "memory" is not shared between processes')
+    assert reason == "until a restart, these keep their values: gateway.workers"
