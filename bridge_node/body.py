@@ -4,6 +4,8 @@ A request body, an object stream, a chunk decoder and a checksum verifier are al
 side is a `ByteSink`. `copy` is the only loop that moves bytes between them.
 """
 
+import contextlib
+from collections.abc import Iterator
 from typing import Protocol
 
 from bridge_node.errors import IncompleteBody
@@ -61,6 +63,16 @@ async def copy(source: ByteSource, sink: ByteSink) -> int:
             sink.write(data)
             moved += len(data)
             await sink.drain()
+    except BaseException as error:
+        source.abort(error)
+        raise
+
+
+@contextlib.contextmanager
+def aborting(source: ByteSource) -> Iterator[None]:
+    """For whoever took `source`: aborts it when the block fails, whatever the reason."""
+    try:
+        yield
     except BaseException as error:
         source.abort(error)
         raise

@@ -20,7 +20,7 @@ from bridge_node.backends.assembly import (
 from bridge_node.backends.base import Capabilities
 from bridge_node.backends.bucketnames import check_bucket_name
 from bridge_node.backends.selection import check_read, check_version, select
-from bridge_node.body import ByteSource, BytesSource
+from bridge_node.body import ByteSource, BytesSource, aborting
 from bridge_node.errors import (
     BridgeError,
     BucketNotEmpty,
@@ -160,8 +160,9 @@ class MemoryBackend:
         return found.info, wanted[: op.part_limit]
 
     async def put_object(self, bucket: str, op: PutObject) -> Stored:
-        self._bucket(bucket)
-        data, digests = await _taken(op.source, put_algorithm(op))
+        with aborting(op.source):
+            self._bucket(bucket)
+            data, digests = await _taken(op.source, put_algorithm(op))
         digests.verify(op)
         info = self._info(op.key, data, digests, op.content, op.metadata)
         return self._store(bucket, _Object(info, data), op.conditions)
@@ -205,8 +206,9 @@ class MemoryBackend:
         return handle
 
     async def stage_part(self, bucket: str, op: StagePart) -> Receipt:
-        algorithm = part_algorithm(op, self._upload(bucket, op).op.checksum_algorithm)
-        data, digests = await _taken(op.source, algorithm)
+        with aborting(op.source):
+            algorithm = part_algorithm(op, self._upload(bucket, op).op.checksum_algorithm)
+            data, digests = await _taken(op.source, algorithm)
         digests.verify(op)
         return self._stage(bucket, op, data, digests)[0]
 
@@ -329,13 +331,9 @@ async def _taken(source: ByteSource, algorithm: str | None) -> tuple[bytes, Dige
     """The whole of `source` and its digests; raises what it raises, and IncompleteBody where bytes are missing."""
     pieces: list[bytes] = []
     digests = Digests(algorithm)
-    try:
-        while data := await source.read():
-            pieces.append(data)
-            digests.update(data)
-    except BaseException as error:
-        source.abort(error)
-        raise
+    while data := await source.read():
+        pieces.append(data)
+        digests.update(data)
     if source.size is not None and digests.size != source.size:
         raise IncompleteBody
     return b"".join(pieces), digests

@@ -26,7 +26,7 @@ from bridge_node.backends.local.threads import Threads
 from bridge_node.backends.local.uploads import Uploads
 from bridge_node.backends.local.walk import SortedNames, Walk
 from bridge_node.backends.selection import check_read, check_version, select
-from bridge_node.body import ByteSource, BytesSource
+from bridge_node.body import ByteSource, BytesSource, aborting
 from bridge_node.errors import (
     BackendBusy,
     BridgeError,
@@ -203,7 +203,8 @@ class LocalBackend:
 
     async def put_object(self, bucket: str, op: PutObject) -> Stored:
         digests = Digests(put_algorithm(op))
-        inline, draft = await self._received(bucket, op.source, digests, lambda: digests.verify(op))
+        with aborting(op.source):
+            inline, draft = await self._received(bucket, op.source, digests, lambda: digests.verify(op))
         info = self._info(
             op.key, op.content, op.metadata, size=digests.size, etag=digests.etag, checksum=digests.checksum
         )
@@ -222,7 +223,8 @@ class LocalBackend:
                 )
                 return await self._publish(bucket, info, op.conditions, b"", draft)
         digests = Digests(algorithm)
-        inline, draft = await self._received(bucket, stream, digests)
+        with aborting(stream):
+            inline, draft = await self._received(bucket, stream, digests)
         info = self._info(op.key, content, metadata, size=digests.size, etag=digests.etag, checksum=digests.checksum)
         return await self._publish(bucket, info, op.conditions, inline, draft)
 
@@ -238,11 +240,8 @@ class LocalBackend:
 
     async def _copied_by_kernel(self, bucket: str, source: ObjectInfo, stream: FileSource) -> Draft | None:
         """None where the kernel cannot; the stream then is as it was, and otherwise at its end."""
-        try:
+        with aborting(stream):
             draft = await copy_file(self._files, self._threads, bucket, stream.fd, source.size)
-        except BaseException as error:
-            stream.abort(error)
-            raise
         if draft is not None:
             stream.abort(EOFError())
         return draft
@@ -317,15 +316,17 @@ class LocalBackend:
         return await self._threads.run(partial(self._uploads.open, bucket, op, composite=composite))
 
     async def stage_part(self, bucket: str, op: StagePart) -> Receipt:
-        upload = await self._threads.run(self._uploads.load, bucket, op.upload, op.key)
-        digests = Digests(part_algorithm(op, upload.algorithm))
-        part = await self._stage(bucket, op, op.source, digests, lambda: digests.verify(op))
+        with aborting(op.source):
+            upload = await self._threads.run(self._uploads.load, bucket, op.upload, op.key)
+            digests = Digests(part_algorithm(op, upload.algorithm))
+            part = await self._stage(bucket, op, op.source, digests, lambda: digests.verify(op))
         return Receipt(op.label, part.etag, part.checksum, part.size)
 
     async def stage_copy(self, bucket: str, op: StageCopy, source_bucket: str) -> tuple[Receipt, float]:
         upload = await self._threads.run(self._uploads.load, bucket, op.upload, op.key)
         _, stream = await self._source(source_bucket, op.source, op.range)
-        part = await self._stage(bucket, op, stream, Digests(upload.algorithm))
+        with aborting(stream):
+            part = await self._stage(bucket, op, stream, Digests(upload.algorithm))
         return Receipt(op.label, part.etag, part.checksum, part.size), part.last_modified
 
     async def _stage(

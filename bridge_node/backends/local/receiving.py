@@ -74,15 +74,11 @@ class Draft:
 
 
 async def receive_small(source: ByteSource, digests: Digests) -> bytes:
-    """The whole body, in memory. `source` is aborted when this raises."""
+    """The whole body, in memory."""
     pieces: list[bytes] = []
-    try:
-        while piece := await _next(source):
-            pieces.append(piece)
-            digests.update(piece)
-    except BaseException as error:
-        source.abort(error)
-        raise
+    while piece := await _next(source):
+        pieces.append(piece)
+        digests.update(piece)
     _check_size(source, digests)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
@@ -92,7 +88,7 @@ async def receive(
 ) -> Draft:
     """The whole body in a durable data file, once `verify` had nothing against it.
 
-    When this raises there is no file, and `source` is aborted.
+    When this raises there is no file.
     """
     draft = Draft(files, bucket, digests)
     writing: Future[None] | None = None
@@ -107,8 +103,7 @@ async def receive(
         _check_size(source, digests)
         verify()
         await threads.run(draft.finish)
-    except BaseException as error:
-        source.abort(error)
+    except BaseException:
         if writing is not None:
             with contextlib.suppress(Exception):
                 await finished(writing)
