@@ -41,6 +41,7 @@ _UNDERSTOOD = frozenset(
 """Headers that are obeyed where they mean something."""
 _DEFAULTS: Mapping[str, frozenset[str]] = {
     "x-amz-acl": frozenset({"private", "bucket-owner-full-control"}),
+    "x-amz-api-version": frozenset({"2006-03-01"}),
     "x-amz-bucket-object-lock-enabled": frozenset({"false", "False"}),
     "x-amz-object-ownership": frozenset({"BucketOwnerEnforced"}),
     "x-amz-request-payer": frozenset({"requester"}),
