@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import aioboto3
+from aiobotocore.config import AioConfig
 
 from tests.acceptance.clients.target import Target
 
 T = TypeVar("T")
+VERSION_4 = AioConfig(signature_version="s3v4")
+"""For presigned URLs, which are of version 2 by default."""
 
 
 class Client:
@@ -20,7 +23,7 @@ class Client:
 
     def _run(self, use: Callable[[Any], Awaitable[T]]) -> T:
         async def with_client() -> T:
-            async with self.session.client("s3", endpoint_url=self.endpoint) as s3:
+            async with self.session.client("s3", endpoint_url=self.endpoint, config=VERSION_4) as s3:
                 return await use(s3)
 
         return asyncio.run(with_client())

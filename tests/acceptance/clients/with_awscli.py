@@ -1,6 +1,7 @@
 """The aws command line: `aws s3` where it has a command for it, `aws s3api` where not."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,10 +18,13 @@ class Client:
         self.endpoint = target.endpoint
         self.bucket = target.bucket
         self.file = target.scratch / "object"
+        config = target.scratch / "config"
+        config.write_text("[default]\ns3 =\n  signature_version = s3v4\n")  # for `presign`, version 2 by default
+        self.environment = {**os.environ, "AWS_CONFIG_FILE": str(config)}
 
     def _aws(self, *arguments: str) -> str:
         command = [sys.executable, AWS, "--endpoint-url", self.endpoint, *arguments]
-        return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        return subprocess.run(command, env=self.environment, check=True, stdout=subprocess.PIPE, text=True).stdout
 
     def _url(self, key: str) -> str:
         return f"s3://{self.bucket}/{key}"
