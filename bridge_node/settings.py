@@ -80,7 +80,7 @@ class Tls(Section):
 class Listener(Section):
     """One port that clients connect to."""
 
-    host: str = "127.0.0.1"
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     """Address to listen on; `0.0.0.0` or `::` means every one of this host."""
     port: Port = 9000
     """Port to listen on; 0 takes a free one."""
@@ -176,7 +176,7 @@ class Admin(Section):
 
     enabled: Annotated[bool, NeedsRestart()] = True
     """Whether the port is opened."""
-    host: Annotated[str, NeedsRestart()] = "127.0.0.1"
+    host: Annotated[str, Field(min_length=1), NeedsRestart()] = "127.0.0.1"
     """Address to listen on. It asks for no password: keep it off client networks."""
     port: Annotated[Port, NeedsRestart()] = 9090
     """Port to listen on; 0 takes a free one."""
@@ -255,9 +255,9 @@ class BackendSettings(Section):
 class BucketSettings(Section):
     """A bucket that a repository serves."""
 
-    backend: Annotated[str, Field(examples=["NAME"])]
+    backend: Annotated[str, Field(min_length=1, examples=["NAME"])]
     """The backend's name in `backends`."""
-    bucket: Annotated[str, Field(examples=["BUCKET"])]
+    bucket: Annotated[str, Field(min_length=1, examples=["BUCKET"])]
     """The bucket's name there."""
     folder: str = ""
     """A second name under which clients find it."""

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import ipaddress
+import os
 import re
 import ssl
 from collections.abc import Collection, Iterator
@@ -20,6 +21,7 @@ MIN_SECRET_LENGTH = 16
 MIN_SECRET_VARIETY = 8
 """Different characters that a client's secret must have."""
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _REGION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _HOST = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
 _EVERY_ADDRESS = {"0.0.0.0", "::"}  # noqa: S104 - compared with, not bound to
@@ -35,6 +37,7 @@ class Finding:
 
 def check(settings: Settings) -> Iterator[Finding]:
     """Everything that makes these settings unusable."""
+    yield from _own_names(settings)
     yield from _listeners(settings)
     yield from _names_of_this_node(settings)
     yield from _roots(settings)
@@ -54,8 +57,9 @@ def remarks(settings: Settings) -> Iterator[Finding]:
     if not settings.repositories:
         yield Finding(("repositories",), "there are none: the node will serve nothing")
     used = {name for repository in settings.repositories.values() for name in _backends_of(repository)}
-    for name in settings.backends.keys() - used:
-        yield Finding(("backends", name), "no repository uses it")
+    for name in settings.backends:
+        if name not in used:
+            yield Finding(("backends", name), "no repository uses it")
     for name, repository in settings.repositories.items():
         if not repository.keys:
             yield Finding(("repositories", name, "keys"), "there are none: nobody can use this repository")
@@ -65,6 +69,14 @@ def remarks(settings: Settings) -> Iterator[Finding]:
 
 def _backends_of(repository: RepositorySettings) -> set[str]:
     return {*repository.accounts, *(bucket.backend for bucket in repository.buckets)}
+
+
+def _own_names(settings: Settings) -> Iterator[Finding]:
+    """They become labels of metrics and parts of ids."""
+    for table in ("local_roots", "backends", "repositories"):
+        for name in getattr(settings, table):
+            if not _NAME.fullmatch(name):
+                yield Finding((table, name), "names are letters, digits, '.', '_' and '-', at most 63 of them")
 
 
 # the node
@@ -174,8 +186,8 @@ def _no_url(url: str, *, schemes: tuple[str, ...] = ("https", "http"), slash: bo
 def _roots(settings: Settings) -> Iterator[Finding]:
     for name, root in settings.local_roots.items():
         path: KeyPath = ("local_roots", name)
-        if not root.is_dir():
-            yield Finding(path, f"{root} is no directory: make it, writable for the user that the node runs as")
+        if not os.access(root, os.R_OK | os.W_OK | os.X_OK) or not root.is_dir():
+            yield Finding(path, f"{root} must be a directory that the node's user may write to")
         elif settings.state_directory.resolve().is_relative_to(root.resolve()):
             yield Finding(path, f"{root} must not contain state_directory ({settings.state_directory})")
     for (outer_name, outer), (name, root) in combinations(settings.local_roots.items(), 2):
@@ -252,8 +264,6 @@ def _attachments(settings: Settings, name: str, repository: RepositorySettings) 
         if bucket.backend not in settings.backends:
             message = _unknown_name(bucket.backend, settings.backends, "backends")
             yield Finding((*path, "buckets", index, "backend"), message)
-        if not bucket.bucket:
-            yield Finding((*path, "buckets", index, "bucket"), "must not be empty")
     for index, account in enumerate(repository.accounts):
         if account not in settings.backends:
             yield Finding((*path, "accounts", index), _unknown_name(account, settings.backends, "backends"))

@@ -39,7 +39,8 @@ def explained(error: ErrorDetails, layers: Sequence[Layer]) -> Problem:
     path: KeyPath = error["loc"]
     origin = nearest_origin(layers, path)
     if error["type"] == "extra_forbidden":
-        return Problem(origin, dotted(path), _unknown(path, as_variable=origin.startswith(PREFIX)))
+        by_variable = origin.startswith(PREFIX) and not any(isinstance(step, int) for step in path)
+        return Problem(origin, dotted(path), _unknown(path, as_variable=by_variable))
     return Problem(origin, dotted(path), _requirement(error, shape_at(path)) + _shown(error, shape_at(path)))
 
 
@@ -61,7 +62,8 @@ def _requirement(error: ErrorDetails, shape: Shape | None) -> str:
     context: dict[str, Any] = error.get("ctx", {})
     if error["type"] == "literal_error":
         return f"must be {_choice(shape)}"
-    return _PLAIN.get(error["type"], error["msg"]).format(**context)
+    plain = _PLAIN.get(error["type"])
+    return plain.format(**context) if plain else error["msg"]
 
 
 def _choice(shape: Shape | None) -> str:

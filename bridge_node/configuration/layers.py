@@ -100,7 +100,8 @@ class EnvironmentLayer(Layer):
         try:
             value = _parsed(text, shape)
         except ValueError:
-            self.problems.append(Problem(variable, dotted(path), "must be JSON, as it is a list or a table"))
+            why = "as it begins with {" if shape and shape.secret else "as it is a list or a table"
+            self.problems.append(Problem(variable, dotted(path), f"must be JSON, {why}"))
             return
         tree = self.values
         for step in path[:-1]:
@@ -164,6 +165,16 @@ def origin(layers: Sequence[Layer], path: KeyPath) -> str | None:
 
 
 def nearest_origin(layers: Sequence[Layer], path: KeyPath) -> str:
-    """Where somebody would look who wants to change `path`: its origin, or that of the table around it."""
-    around = (origin(layers, path[:length]) for length in range(len(path), 0, -1))
-    return next((place for place in around if place), layers[-1].origin(()))
+    """Where somebody would look who wants to change `path`: its origin, or that of the list or table around it.
+
+    A list is from one layer. Of a table that several layers add to, it is the first that began it: a file, mostly.
+    """
+    if exact := origin(layers, path):
+        return exact
+    for length in range(len(path) - 1, 0, -1):
+        place = path[:length]
+        in_a_list = any(isinstance(step, int) for step in place)
+        holding = (layer for layer in (layers if in_a_list else reversed(layers)) if layer.holds(place))
+        if layer := next(holding, None):
+            return layer.origin(place)
+    return layers[-1].origin(())

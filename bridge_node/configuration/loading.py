@@ -23,6 +23,9 @@ from bridge_node.configuration.outline import ROOT, Shape, shape_at
 from bridge_node.configuration.problems import ConfigurationError, KeyPath, Problem, dotted
 from bridge_node.settings import Settings, Surroundings, keep_until_restart, restart_needed
 
+MENDINGS = 8
+"""Rounds in which what is wrong is mended: a stand-in for a table may itself lack something."""
+
 
 @dataclass(frozen=True)
 class Configuration:
@@ -84,9 +87,18 @@ def _contradictions(settings: Settings, layers: Sequence[Layer], refused: Sequen
 
 def _layers(path: Path, environment: Mapping[str, str]) -> list[Layer]:
     """Strongest first."""
-    files: list[Layer] = [FileLayer(file) for file in (path, *sorted(path.parent.glob("conf.d/*.toml")))]
+    files: list[Layer] = [FileLayer(file) for file in (path, *_files_of(path.parent / "conf.d"))]
     files.reverse()
     return [EnvironmentLayer(environment, merged(files)), *files]
+
+
+def _files_of(directory: Path) -> list[Path]:
+    try:
+        return sorted(file for file in directory.iterdir() if file.match("[!.]*.toml"))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise ConfigurationError([Problem(str(directory), "", f"cannot be read: {error.strerror}")]) from error
 
 
 def _surroundings(path: Path, environment: Mapping[str, str], values: Tree) -> Surroundings:
@@ -104,7 +116,7 @@ def _validated(values: Tree, surroundings: Surroundings) -> tuple[Settings, list
     """
     found: list[ErrorDetails] = []
     mended = copy.deepcopy(values)
-    while True:
+    for _ in range(MENDINGS):
         try:
             return Settings.model_validate(mended, context=surroundings), found
         except ValidationError as refusal:
@@ -113,6 +125,7 @@ def _validated(values: Tree, surroundings: Surroundings) -> tuple[Settings, list
             if not any(_within(error["loc"], known["loc"]) for known in found):
                 found.append(error)
             _mend(mended, error["loc"])
+    return Settings(), found
 
 
 def _mend(values: Tree, path: KeyPath) -> None:

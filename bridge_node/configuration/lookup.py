@@ -1,5 +1,6 @@
 """Secrets by reference: looked up, and refused when others can read them (promise 21)."""
 
+import contextlib
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,13 +21,13 @@ class SecretLookup:
 
     def __call__(self, reference: SecretReference) -> str:
         """The secret. Raises ValueError with the reason."""
-        match reference.kind:
-            case "file":
-                return _read(self._base / reference.value)
-            case "env":
-                return self._variable(reference.value)
-            case "name":
-                return _read(self._find(reference.value))
+        if reference.kind == "env":
+            return self._variable(reference.value)
+        path = self._base / reference.value
+        try:
+            return _read(self._find(reference.value) if reference.kind == "name" else path)
+        except OSError as error:
+            raise ValueError(f"{error.filename or path} cannot be read: {error.strerror}") from error
 
     def _variable(self, name: str) -> str:
         if not self._environment.get(name):
@@ -39,19 +40,17 @@ class SecretLookup:
         if not self._directories:
             raise ValueError(f"no place to look for {quoted(name)}: set secrets_directory, or $CREDENTIALS_DIRECTORY")
         for directory in self._directories:
-            if (directory / name).exists():
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                (directory / name).stat()
                 return directory / name
         raise ValueError(f"no file {quoted(name)} in {' or '.join(map(str, self._directories))}")
 
 
 def _read(path: Path) -> str:
     """The file's text without its last line feed."""
-    try:
-        if path.stat().st_size > MAX_SECRET_BYTES:
-            raise ValueError(f"{path} is too large for a secret")
-        data = path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    if path.stat().st_size > MAX_SECRET_BYTES:
+        raise ValueError(f"{path} is too large for a secret")
+    data = path.read_bytes()
     if complaint := exposure(path):
         raise ValueError(f"{path} {complaint}")
     try:

@@ -286,6 +286,33 @@ def test_a_list_in_a_variable_that_is_not_json_is_named(write: Write) -> None:
     ]
 
 
+def test_a_problem_is_sought_where_its_table_was_begun(write: Write) -> None:
+    path = write('[backends.cloud]\nkind = "s3"\nsecret_key = "x"')
+    assert complaints(path, {"BRIDGE_NODE__BACKENDS__CLOUD__CONNECTIONS": "5"}) == [
+        "node.toml: backends.cloud.access_key: is missing"
+    ]
+
+
+def test_a_problem_within_a_list_is_sought_where_the_list_is_from(write: Write) -> None:
+    path = write("[gateway]\nlisteners = [{}]")
+    assert complaints(path, {"BRIDGE_NODE__GATEWAY__LISTENERS": '[{"prot": 1, "tls": [{"certificate": "node.toml"}]}]'}) == [
+        "BRIDGE_NODE__GATEWAY__LISTENERS: gateway.listeners[0].tls[0].private_key: is missing",
+        "BRIDGE_NODE__GATEWAY__LISTENERS: gateway.listeners[0].prot: unknown key; did you mean port?",
+    ]
+
+
+@pytest.mark.parametrize("key", ["model_config", "self", "_env_file", "__pydantic_self__", "copy", '""', '"a b"', "_"])
+def test_no_key_is_special(write: Write, key: str) -> None:
+    assert complaints(write(f"{key} = 1")) == [f"node.toml: {key}: unknown key"]
+
+
+def test_names_that_could_not_be_labels_are_refused(write: Write) -> None:
+    assert complaints(write('[repositories."a/b"]\n[repositories.""]')) == [
+        f"node.toml: repositories.{name}: names are letters, digits, '.', '_' and '-', at most 63 of them"
+        for name in ('"a/b"', '""')
+    ]
+
+
 def test_a_complaint_stays_on_one_line_whatever_was_written(write: Write) -> None:
     path = write('"two\\nlines" = 1\n[log]\nlevel = "in\\nfo"')
     assert all("\n" not in complaint for complaint in complaints(path))
@@ -295,7 +322,7 @@ def test_a_complaint_stays_on_one_line_whatever_was_written(write: Write) -> Non
     ("change", "complaint"),
     [
         ('backend = "disk"|backend = "memory"', 'repositories.media.buckets[0].backend: "memory" is not in backends'),
-        ('"data"|"elsewhere"', "local_roots.disk: elsewhere is no directory"),
+        ('"data"|"elsewhere"', "local_roots.disk: elsewhere must be a directory that the node's user may write to"),
         (
             'bucket = "films", folder = "movies"|bucket = "photos"',
             'buckets[1].bucket: "photos" already means buckets[0]',
@@ -337,6 +364,7 @@ def test_contradictions_are_named(write: Write, change: str, complaint: str) -> 
     ("text", "complaint"),
     [
         ("[gateway]\nlisteners = []", "gateway.listeners: the node needs at least one listener"),
+        ("[gateway]\nlisteners = [{ host = '' }]", "gateway.listeners[0].host: must not be empty"),
         ("[gateway]\nlisteners = [{}, {}]", "listeners[1].port: port 9000 is taken by gateway.listeners[0] already"),
         ("[gateway]\nlisteners = [{}, {host = '::'}]", "port 9000 is taken by gateway.listeners[0] already"),
         ("[gateway]\nlisteners = [{port = 9090}]", "admin.port: port 9090 is taken by gateway.listeners[0] already"),
