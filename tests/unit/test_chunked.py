@@ -479,3 +479,23 @@ def test_a_framed_body_aborts_what_stands_behind() -> None:
     error = ClientGone()
     FramedSource(behind, "crc32c").abort(error)
     assert behind.aborted is error
+
+
+async def test_a_large_body_is_framed_in_chunks_of_bounded_size() -> None:
+    data = bytes(range(256)) * 4096 * 2 + b"the rest"
+    written = FramedSource(Pieces([data[:700_000], data[700_000:]], len(data)), "crc32c")
+    body = await drained(written)
+    assert len(body) == written.size
+    assert body.startswith(b"100000\r\n")
+    assert body.count(b"100000\r\n") == 2
+    headers = {"x-amz-decoded-content-length": str(len(data)), "x-amz-trailer": "x-amz-checksum-crc32c"}
+    source = verified_body(BytesSource(body), headers, authorization(STREAMING_UNSIGNED_TRAILER), KEY)
+    assert await drained(source) == data
+    assert written.checksum.value == digest(data)
+
+
+@pytest.mark.parametrize("announced", [4, 6])
+async def test_a_body_of_another_length_is_never_given_an_end(announced: int) -> None:
+    written = FramedSource(Pieces([b"hello"], announced), "crc32c")
+    with pytest.raises(IncompleteBody):
+        await drained(written)

@@ -4,7 +4,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming.html and …/sig
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from enum import Enum, auto
 from hashlib import sha256
 from hmac import compare_digest
@@ -12,12 +12,15 @@ from hmac import compare_digest
 from bridge_node import checksums
 from bridge_node.body import ByteSource
 from bridge_node.errors import BodyRefused, ChunkSignatureMismatch, IncompleteBody, MalformedFraming
+from bridge_node.objects import Checksum
 from bridge_node.protocols.s3.holding import HoldingSource
 from bridge_node.protocols.s3.sigv4 import EMPTY_SHA256, Authorization, SigningKey
 
 MAX_LINE = 1024
 """Longest chunk header or trailer field in bytes; a signed header has about 100."""
 MAX_TRAILER = 8 * 1024
+FRAME = 1024 * 1024
+"""Bytes of the chunks that we write: some stores refuse those of more than 16 MiB."""
 
 _HEADER = re.compile(rb"([0-9a-fA-F]{1,16})")
 _SIGNED_HEADER = re.compile(rb"([0-9a-fA-F]{1,16});chunk-signature=([0-9a-f]{64})")
@@ -225,22 +228,30 @@ def _malformed_trailer() -> BodyRefused:
 
 
 class FramedSource:
-    """A body in the STREAMING-UNSIGNED-PAYLOAD-TRAILER form: one chunk, then `x-amz-checksum-<algorithm>`.
+    """A body in the STREAMING-UNSIGNED-PAYLOAD-TRAILER form: chunks, then `x-amz-checksum-<algorithm>`.
 
     `size` is the framed size (Content-Length); `source.size` must be known and is x-amz-decoded-content-length. The
-    caller sends `x-amz-trailer: x-amz-checksum-<algorithm>` and that payload hash.
+    caller sends `x-amz-trailer: x-amz-checksum-<algorithm>` and that payload hash. The end is only written behind
+    exactly the announced bytes: IncompleteBody otherwise.
     """
 
     def __init__(self, source: ByteSource, algorithm: str) -> None:
         decoded_size = source.size or 0
         self.started = False
         self._source = source
+        self._algorithm = algorithm
         self._hasher = checksums.new(algorithm)
-        self._name = f"x-amz-checksum-{algorithm}:".encode()
-        self._head = b"%x\r\n" % decoded_size if decoded_size else b""
-        self._before_end = b"\r\n0\r\n" if decoded_size else b"0\r\n"
+        self._left = decoded_size
+        self._left_in_chunk = 0
         self._ended = False
-        self.size: int = len(self._head) + decoded_size + len(self._end())
+        whole, rest = divmod(decoded_size, FRAME)
+        frames = whole * (len(b"%x" % FRAME) + 4) + (len(b"%x" % rest) + 4 if rest else 0)
+        self.size: int = decoded_size + frames + len(self._end())
+
+    @property
+    def checksum(self) -> Checksum:
+        """Of what was handed out; of the whole body at its end."""
+        return Checksum(self._algorithm, checksums.encoded(self._hasher))
 
     def read_nowait(self) -> bytes | None:
         if self._ended:
@@ -255,13 +266,33 @@ class FramedSource:
         self._source.abort(error)
 
     def _framed(self, data: bytes) -> bytes:
+        self._left -= len(data)
+        if self._left < 0 or (self._left and not data):
+            raise IncompleteBody
         self.started = True
         if not data:
             self._ended = True
             return self._end()
         self._hasher.update(data)
-        head, self._head = self._head, b""
-        return head + data if head else data
+        if len(data) < self._left_in_chunk:
+            self._left_in_chunk -= len(data)
+            return data
+        return b"".join(self._cut(data))
+
+    def _cut(self, data: bytes) -> Iterator[bytes]:
+        """`data` with the ends and heads of chunks where they belong."""
+        following = self._left + len(data)
+        while data:
+            if not self._left_in_chunk:
+                self._left_in_chunk = min(FRAME, following)
+                yield b"%x\r\n" % self._left_in_chunk
+            piece, data = data[: self._left_in_chunk], data[self._left_in_chunk :]
+            yield piece
+            following -= len(piece)
+            self._left_in_chunk -= len(piece)
+            if not self._left_in_chunk:
+                yield b"\r\n"
 
     def _end(self) -> bytes:
-        return b"%s%s%s\r\n\r\n" % (self._before_end, self._name, checksums.encoded(self._hasher).encode())
+        checksum = self.checksum
+        return f"0\r\nx-amz-checksum-{checksum.algorithm}:{checksum.value}\r\n\r\n".encode()
