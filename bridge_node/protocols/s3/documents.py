@@ -233,7 +233,7 @@ def read_delete_result(data: bytes, items: Sequence[DeleteObject], *, quiet: boo
 def _outcome(name: str, texts: Mapping[str, str]) -> Deleted | DeleteFailure:
     key, version_id = texts.get("Key", ""), texts.get("VersionId") or None
     if name == "Error":
-        return DeleteFailure(key, from_wire(0, texts.get("Code", ""), texts.get("Message", "")), version_id)
+        return DeleteFailure(key, from_wire(500, texts.get("Code", ""), texts.get("Message", "")), version_id)
     return Deleted(key, version_id, texts.get("DeleteMarker") == "true", texts.get("DeleteMarkerVersionId") or None)
 
 

@@ -153,10 +153,14 @@ _BACKEND_CODES: dict[str, type[BridgeError]] = {
     "ThrottlingException": errors.BackendBusy,
     "TooManyRequests": errors.BackendBusy,
     "RequestTimeout": errors.BackendTimeout,
+    "AccessDenied": errors.BackendRefused,
     "AuthorizationHeaderMalformed": errors.BackendRefused,
     "AuthorizationQueryParametersError": errors.BackendRefused,
     "ExpiredToken": errors.BackendRefused,
+    "InvalidAccessKeyId": errors.BackendRefused,
     "InvalidToken": errors.BackendRefused,
+    "RequestTimeTooSkewed": errors.BackendRefused,
+    "SignatureDoesNotMatch": errors.BackendRefused,
 }
 _BACKEND_STATUSES: dict[int, type[BridgeError]] = {
     401: errors.BackendRefused,
