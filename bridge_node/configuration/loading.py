@@ -164,7 +164,7 @@ def _within(path: KeyPath, outer: KeyPath) -> bool:
 
 def _follows(path: KeyPath, refused: KeyPath) -> bool:
     """Whether a finding at `path` may be a mere consequence of the stand-in at `refused`."""
-    return _within(path, refused[:-1] if refused[-1] == "kind" else refused)
+    return path == refused[:-1] or _within(path, refused[:-1] if refused[-1] == "kind" else refused)
 
 
 def _exposed_files(layers: Sequence[Layer]) -> Iterator[Problem]:

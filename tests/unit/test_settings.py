@@ -295,7 +295,8 @@ def test_a_problem_is_sought_where_its_table_was_begun(write: Write) -> None:
 
 def test_a_problem_within_a_list_is_sought_where_the_list_is_from(write: Write) -> None:
     path = write("[gateway]\nlisteners = [{}]")
-    assert complaints(path, {"BRIDGE_NODE__GATEWAY__LISTENERS": '[{"prot": 1, "tls": [{"certificate": "node.toml"}]}]'}) == [
+    listeners = '[{"prot": 1, "tls": [{"certificate": "node.toml"}]}]'
+    assert complaints(path, {"BRIDGE_NODE__GATEWAY__LISTENERS": listeners}) == [
         "BRIDGE_NODE__GATEWAY__LISTENERS: gateway.listeners[0].tls[0].private_key: is missing",
         "BRIDGE_NODE__GATEWAY__LISTENERS: gateway.listeners[0].prot: unknown key; did you mean port?",
     ]
