@@ -355,6 +355,10 @@ class LocalBackend:
     async def list_uploads(self, bucket: str, op: ListUploads) -> UploadListing:
         return paging.upload_page(await self._threads.run(self._commits.open_uploads, bucket), op)
 
+    def sweep(self) -> None:
+        """Removes now what crashed writers left behind, as happens by itself every `sweep_interval`. Blocks."""
+        self._sweep.once()
+
     async def close(self) -> None:
         await asyncio.to_thread(self._close)
 
