@@ -69,9 +69,15 @@ def _rendering(form: Format) -> list[Processor]:
     if form == "pretty":
         console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
         return [*before, structlog.processors.format_exc_info, redact, console]
-    before += [structlog.processors.format_exc_info, redact]
+    before += [structlog.processors.format_exc_info, redact, _lead]
     renderer = structlog.processors.JSONRenderer(sort_keys=False, ensure_ascii=False)
     return [*before, _Journald(renderer) if form == "journald" else renderer]
+
+
+def _lead(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Puts what one looks for first first."""
+    first = {name: event[name] for name in ("timestamp", "level", "event") if name in event}
+    return {**first, **event}
 
 
 def redact(logger: WrappedLogger | None, method: str, event: EventDict) -> EventDict:

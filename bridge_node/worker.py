@@ -1,0 +1,168 @@
+"""One gateway process: takes its orders from the supervisor, serves on inherited sockets, drains, leaves.
+
+Started as `python -m bridge_node.worker DESCRIPTOR`: everything else, secrets first of all, comes over the channel.
+"""
+
+import asyncio
+import gc
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+import uvloop
+
+from bridge_node.backends.pool import BackendPool
+from bridge_node.catalog import CatalogHolder
+from bridge_node.channel import Applied, Channel, Drain, Heartbeat, Ready, ReopenLogs, Start, Update
+from bridge_node.gateway.listeners import Certificates
+from bridge_node.gateway.pipeline import Pipeline
+from bridge_node.gateway.s3.frontend import S3Frontend
+from bridge_node.gateway.server import Server
+from bridge_node.hardening import keep_secrets_in_memory
+from bridge_node.telemetry import logging, metrics
+from bridge_node.telemetry.access import AccessLogFile
+from bridge_node.telemetry.counters import Counters
+
+HEARTBEAT_SECONDS = 1.0
+GAUGE_SECONDS = 0.25
+"""How often the event loop's lag and what is open are measured."""
+CERTIFICATE_SECONDS = 10.0
+"""How often certificate files are looked at."""
+ORPHAN_SECONDS = 30.0
+"""How long a worker without a supervisor lets its requests run (promise 23)."""
+
+log = structlog.get_logger()
+
+
+def main() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)  # these are for the supervisor, who tells us what follows from them
+    keep_secrets_in_memory()
+    uvloop.run(_work(socket.socket(fileno=int(sys.argv[1]))))
+
+
+async def _work(end: socket.socket) -> None:
+    channel = await Channel.open(end)
+    start = await channel.receive()
+    if isinstance(start, Start):
+        await Worker(channel, start).live()
+    await channel.close()
+
+
+class Worker:
+    """The life of the process, in the order it happens."""
+
+    def __init__(self, channel: Channel, start: Start) -> None:
+        self._channel = channel
+        self._name = f"worker-{start.slot}"
+        settings = start.settings
+        logging.configure(settings.log, journal_stream=start.journal_stream, process=self._name)
+        self._recorder = metrics.Recorder(Counters(start.counters))
+        self._access = self._open_access_log(start)
+        self._holder = CatalogHolder(start.catalog)
+        self._pool = BackendPool(metrics.UpstreamRecorder(self._recorder))
+        self._holder.subscribe(self._pool.apply)
+        self._pipeline = Pipeline(
+            S3Frontend(settings.s3, settings.gateway, settings.limits),
+            self._holder,
+            self._pool,
+            metrics.RequestRecorder(self._recorder, settings.admin.bucket_labels),
+            settings.limits,
+            access_log=self._access,
+        )
+        events = metrics.ServerRecorder(self._recorder)
+        self._sockets = [socket.socket(fileno=descriptor) for descriptor in start.sockets]
+        self._servers = [
+            Server(self._pipeline, settings.limits, events, protocol_port=listening.getsockname()[1])
+            for listening in self._sockets
+        ]
+        self._certificates = [
+            Certificates(listener.tls, _report_certificate) if listener.tls else None
+            for listener in settings.gateway.listeners
+        ]
+        self._leave = asyncio.get_running_loop().create_future()
+
+    async def live(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            await self._listen()
+            side = [tasks.create_task(self._obey(), name="orders"), *self._side_tasks(tasks)]
+            gc.freeze()  # what is here now stays for good: the collector need not look at it again
+            await self._channel.send(Ready(self._holder.current.version))
+            await self._drain(await self._leave)
+            for task in side:
+                task.cancel()
+        await self._pipeline.close()
+        await self._pool.close()
+        if self._access is not None:
+            await self._access.close()
+
+    async def _listen(self) -> None:
+        for server, listening, certificates in zip(self._servers, self._sockets, self._certificates, strict=True):
+            await server.listen(listening, certificates.context if certificates else None)
+
+    def _side_tasks(self, tasks: asyncio.TaskGroup) -> Sequence[asyncio.Task[None]]:
+        side = [
+            tasks.create_task(self._beat(), name="heartbeat"),
+            tasks.create_task(self._gauge(), name="gauges"),
+        ]
+        if self._access is not None:
+            side.append(tasks.create_task(self._flush(self._access), name="access log"))
+        watches = [certificates.watch(CERTIFICATE_SECONDS) for certificates in self._certificates if certificates]
+        return [*side, *(tasks.create_task(watch, name="certificates") for watch in watches)]
+
+    async def _obey(self) -> None:
+        async for message in self._channel:
+            match message:
+                case Update(catalog):
+                    self._holder.swap(catalog)
+                    await self._channel.send(Applied(catalog.version))
+                case ReopenLogs() if self._access is not None:
+                    await self._access.reopen()
+                case Drain(limit) if not self._leave.done():
+                    self._leave.set_result(limit)
+        log.error("supervisor_gone")
+        if not self._leave.done():
+            self._leave.set_result(ORPHAN_SECONDS)
+        await self._drain(ORPHAN_SECONDS)  # also where a longer drain has begun
+
+    async def _drain(self, limit: float) -> None:
+        await asyncio.gather(*(server.drain(limit) for server in self._servers))
+
+    async def _beat(self) -> None:
+        while True:
+            metrics.record_process(self._recorder, self._name)
+            await self._channel.send(Heartbeat())
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+
+    async def _gauge(self) -> None:
+        recorder, servers, clock = self._recorder, self._servers, asyncio.get_running_loop().time
+        while True:
+            due = clock() + GAUGE_SECONDS
+            await asyncio.sleep(GAUGE_SECONDS)
+            recorder.observe(metrics.LOOP_LAG, value=max(0.0, clock() - due))
+            recorder.set(metrics.CONNECTIONS, value=sum(server.connections for server in servers))
+            recorder.set(metrics.IN_FLIGHT, value=sum(server.in_flight for server in servers))
+            recorder.set(metrics.BUFFERED_BYTES, value=sum(server.buffered for server in servers))
+
+    async def _flush(self, access: AccessLogFile) -> None:
+        while True:
+            await asyncio.sleep(1)
+            await access.flush()
+
+    def _open_access_log(self, start: Start) -> AccessLogFile | None:
+        if not start.settings.log.access.enabled:
+            return None
+        return AccessLogFile(
+            start.settings.log.access, lambda lines: self._recorder.add(metrics.ACCESS_LOG_DROPPED, amount=lines)
+        )
+
+
+def _report_certificate(path: Path, error: Exception) -> None:
+    log.error("certificate_not_taken_up", certificate=str(path), reason=str(error))
+
+
+if __name__ == "__main__":
+    main()
