@@ -180,11 +180,13 @@ class Gateway:
         fields = signer.sign(method, path, query, fields, payload_hash, self.clock() if now is None else now)
         return await self.send(raw_request(method, target, fields, body))
 
-    def presigned(self, method: str, target: str, *, key: str = "WRITER", now: float | None = None, **more: int) -> str:
+    def presigned(
+        self, method: str, target: str, *, key: str = "WRITER", now: float | None = None, expires: int = 3600
+    ) -> str:
         """The target with a signature in its query."""
         path, _, query = target.partition("?")
         signer = Signer(key, SECRET, REGION)
-        signed = signer.presign(method, path, query, self.host, self.clock() if now is None else now, **more)
+        signed = signer.presign(method, path, query, self.host, self.clock() if now is None else now, expires)
         return f"{path}?{signed}"
 
     async def plain(
