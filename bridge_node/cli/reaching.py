@@ -12,6 +12,7 @@ from bridge_node.backends.base import Unobserved
 from bridge_node.backends.bucketnames import is_bucket_name
 from bridge_node.backends.dialing import Dialer, Origin
 from bridge_node.backends.pool import BackendPool
+from bridge_node.backends.s3.client import amazon_endpoint
 from bridge_node.backends.transport import Transport
 from bridge_node.catalog import BackendSpec
 from bridge_node.errors import BackendRefused, BackendTimeout, BackendUnreachable, BridgeError, NoSuchBucket
@@ -131,7 +132,7 @@ async def _server(spec: BackendSpec, timeout: float) -> Server:
     """Asks the server for its clock and certificate; what it does not tell stays unknown."""
     if spec.kind != "s3":
         return Server()
-    origin = Origin.parse(spec.endpoint or f"https://s3.{spec.region}.amazonaws.com")
+    origin = Origin.parse(spec.endpoint or amazon_endpoint(spec.region))
     try:
         async with asyncio.timeout(timeout):
             return Server(await _clock(spec, origin), await _certificate_days(spec, origin))

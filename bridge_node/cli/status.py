@@ -53,7 +53,7 @@ def _print(answer: Mapping[str, Any], missing: Sequence[str]) -> None:
         ["worker", "process", "state", "up"],
         [(str(one["slot"]), str(one["pid"]), one["state"], _duration(one["uptime_seconds"])) for one in workers],
     )
-    tables.show(["backend", "state", "latency", ""], [_backend(name, one) for name, one in backends.items()])
+    tables.show(["backend", "state", "latency", "reason"], [_backend(name, one) for name, one in backends.items()])
     tables.show(["certificate", "expires"], [(name, expiry(days)) for name, days in certificates.items()])
 
 

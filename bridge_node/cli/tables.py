@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from itertools import compress
 
 import typer
 
@@ -16,9 +17,14 @@ _COLOURS = {
 
 
 def show(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints the rows below their headings on standard output, after an empty line; nothing when there are none."""
+    """Prints the rows below their headings on standard output, after an empty line; nothing when there are none.
+
+    A column that is empty in every row is left out.
+    """
     if not rows:
         return
+    told = [any(column) for column in zip(*rows, strict=True)]
+    headings, *rows = [list(compress(row, told)) for row in (headings, *rows)]
     typer.echo()
     if sys.stdout.isatty():
         _draw(headings, rows)
