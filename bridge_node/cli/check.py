@@ -79,15 +79,12 @@ def _print(configuration: "Configuration", certificates: Sequence[Certificate], 
     typer.echo(f"The configuration is valid: {_summary(configuration.settings)}.")
     for remark in remarks(configuration.settings):
         typer.echo(f"Note: {dotted(remark.path)}: {remark.message}")
-    if certificates:
-        typer.echo()
-        tables.show(["certificate", "expires"], [(one.file, expiry(one.days)) for one in certificates])
+    tables.show(["certificate", "expires"], [(one.file, expiry(one.days)) for one in certificates])
+    headings = ["repository", "bucket", "backend", "state", "latency", "clock", "certificate", "detail"]
+    tables.show(headings, list(map(_row, reached)))
     if reached:
-        typer.echo()
-        tables.show(
-            ["repository", "bucket", "backend", "state", "latency", "clock", "certificate", ""],
-            list(map(_row, reached)),
-        )
+        well = sum(one.state == "ok" for one in reached)
+        typer.echo(f"\n{well} of {len(reached)} answer as they should.")
 
 
 def _summary(settings: "Settings") -> str:

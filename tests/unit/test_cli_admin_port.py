@@ -98,7 +98,7 @@ async def test_status_is_a_few_lines_and_tables() -> None:
         "worker  process  state  up",
         "0       18       ready  1 min",
         "",
-        "backend  state        latency",
+        "backend  state        latency  reason",
         "disk     reachable    4 ms",
         "cloud    unreachable  5000 ms  connect failed",
         "",
