@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks import cores, load, nginx
-from benchmarks.cores import MIB
+from benchmarks.cores import LOAD_CORE, MEASURED_CORE, MIB
 from bridge_node.protocols.s3.sigv4 import UNSIGNED_PAYLOAD, Signer
 from tests.node import ACCESS_KEY, SECRET_KEY, node
 from tests.servers import REGION, free_ports, listening, process
@@ -30,7 +30,6 @@ KEYS = {"1k": 16, "64k": 16, "1m": 16, "64m": 1}
 FLOORS = {("GET", "1k"): 0.5, ("PUT", "1k"): 0.4, ("GET", "64k"): 0.6, ("PUT", "64k"): 0.6} | {
     (method, size): 0.95 for method in ("GET", "PUT") for size in ("1m", "64m")
 }
-LOAD_CORE, MEASURED_CORE = 0, 1
 DISK = "disk-bench"
 
 CONFIG = """

@@ -9,6 +9,9 @@ from pathlib import Path
 TICKS = os.sysconf("SC_CLK_TCK")
 MIB = 1024 * 1024
 
+LOAD_CORE, MEASURED_CORE = 0, 1
+"""Origin and load share one, what is measured has the other for itself."""
+
 
 @contextlib.contextmanager
 def pinned(core: int) -> Iterator[None]:
