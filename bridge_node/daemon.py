@@ -6,11 +6,11 @@ manager to restart.
 """
 
 import asyncio
+import os
 import signal
 import socket
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
-from os import sched_getaffinity
 from pathlib import Path
 
 import structlog
@@ -19,6 +19,7 @@ import uvloop
 from bridge_node import configuration, standalone
 from bridge_node.admin import Admin
 from bridge_node.agent.probing import Prober
+from bridge_node.backends.base import Unobserved
 from bridge_node.backends.local import RootUnusable, hold_root
 from bridge_node.backends.pool import BackendPool
 from bridge_node.catalog import Catalog
@@ -29,7 +30,7 @@ from bridge_node.hardening import keep_secrets_in_memory
 from bridge_node.reporting import Report
 from bridge_node.settings import Settings
 from bridge_node.systemd import Notifier
-from bridge_node.telemetry import counters, logging, metrics
+from bridge_node.telemetry import access, counters, logging, metrics
 from bridge_node.telemetry.counters import Counters, CountersReader
 from bridge_node.telemetry.exposition import Totals
 
@@ -39,8 +40,8 @@ LOAD_SECONDS = 30.0
 CERTIFICATE_SECONDS = 60.0
 """How often the supervisor looks at certificate files, for their days; workers look more often."""
 
-UNUSABLE = (RootUnusable, ValueError, OSError)
-"""What making a backend raises when its specification, a directory or a file that it names is no good."""
+UNUSABLE = (access.Unwritable, RootUnusable, ValueError, OSError)
+"""What is raised by what a configuration names and this machine does not have."""
 
 OnReady = Callable[[Sequence[str], str], None]
 
@@ -64,8 +65,12 @@ def run(config: Path, environment: Mapping[str, str], *, on_ready: OnReady | Non
     daemon = Daemon(config, environment, settings, catalog)
     try:
         return uvloop.run(daemon.live(on_ready))
-    except* (CannotStart, WorkersDoNotStart) as refusals:
-        raise CannotStart(str(_first(refusals))) from None
+    except BaseExceptionGroup as group:
+        cause = _first(group)
+        if isinstance(cause, CannotStart | WorkersDoNotStart):
+            raise CannotStart(str(cause)) from None
+        log.critical("supervisor_failed", exc_info=group)
+        return 1
 
 
 class Daemon:
@@ -83,7 +88,7 @@ class Daemon:
         self._recorder = metrics.Recorder(Counters(counts))
         self._totals = Totals(settings.admin.bucket_labels)
         self._totals.join(CountersReader(counts))
-        self._pool = BackendPool(metrics.UpstreamRecorder(self._recorder))
+        self._pool = BackendPool(Unobserved())  # probes have figures of their own
         self._prober = Prober(self._pool, catalog, settings.admin)
         self._side: list[asyncio.Task[None]] = []
 
@@ -102,6 +107,7 @@ class Daemon:
         for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._signals.put_nowait, number)
         try:
+            access.check(self._settings.log.access)
             self._make_backends(self._catalog)
             slots, urls = self._open_ports()
             certificates = self._load_certificates()
@@ -148,7 +154,7 @@ class Daemon:
 
     def _open_ports(self) -> tuple[Sequence[Sequence[socket.socket]], Sequence[str]]:
         """The sockets of each slot, and where clients reach them."""
-        workers = self._settings.gateway.workers or len(sched_getaffinity(0))
+        workers = self._settings.gateway.workers or len(os.sched_getaffinity(0))
         by_listener, urls = [], []
         for listener in self._settings.gateway.listeners:
             sockets = bind(listener.host, listener.port, workers)
@@ -172,7 +178,8 @@ class Daemon:
         try:
             port = await admin.open(settings.host, settings.port)
         except OSError as error:
-            raise CannotStart(f"admin port {settings.host}:{settings.port}: {error.strerror}") from error
+            reason = os.strerror(error.errno or 0).lower()
+            raise CannotStart(f"admin port {settings.host}:{settings.port}: {reason}") from error
         return _url("http", settings.host, port)
 
     def _keep_running(self, name: str, work: Coroutine[None, None, None]) -> None:
@@ -228,6 +235,7 @@ class Daemon:
         settings, waiting = configuration.reload(self._config, self._environment, self._settings)
         if waiting:
             log.warning("restart_needed", settings=waiting)
+        access.check(settings.log.access)
         return settings, standalone.from_settings(settings, self._catalog.version + 1)
 
     async def _take_up(self, settings: Settings, catalog: Catalog) -> None:
@@ -235,6 +243,7 @@ class Daemon:
         logging.configure(
             settings.log, journal_stream=self._environment.get("JOURNAL_STREAM", ""), process="supervisor"
         )
+        self._totals.bucket_labels = settings.admin.bucket_labels
         self._prober.apply(catalog, settings.admin)
         await self._fleet.publish(settings, catalog)
         self._report.reloaded(catalog)
@@ -282,7 +291,7 @@ def _url(scheme: str, host: str, port: int) -> str:
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def _first(group: BaseExceptionGroup[Exception]) -> BaseException:
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """The plain exception that a group of groups holds."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):

@@ -37,6 +37,9 @@ STABLE_SECONDS = 2.0
 LONGEST_PAUSE = 10.0
 """Between two starts in a slot whose workers die of starting."""
 
+REASONS = ("died", "hung", "lagging", "renewed")
+"""Why a worker is replaced."""
+
 _KEPT_VARIABLES = frozenset(
     {"HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "SSL_CERT_DIR", "SSL_CERT_FILE", "TZ"}
 )
@@ -115,6 +118,9 @@ class Fleet:
         self._renewing = asyncio.Lock()
         self._started = False
         self._draining = False
+        self._inspected = time.monotonic()
+        for reason in REASONS:
+            recorder.add(metrics.WORKER_RESTARTS, reason, amount=0)  # so that an alert sees the first one
 
     # --- life ------------------------------------------------------------------------------------------------------
 
@@ -148,8 +154,11 @@ class Fleet:
     async def drain(self, limit: float) -> None:
         """Returns when every worker is gone: by itself within `limit` seconds, or else killed."""
         self._draining = True
-        for worker in tuple(self.workers):
+        for worker in self.workers:
             self._retire(worker, limit)
+        for slot in self.slots:
+            for listening in slot.sockets:
+                listening.close()  # once the workers have closed theirs, who comes is refused rather than kept waiting
         while self.workers:
             await next(iter(self.workers)).gone.wait()
 
@@ -174,7 +183,9 @@ class Fleet:
 
     def inspect(self) -> None:
         """Kills what is hung, does not start or does not leave. To be called every second or so."""
-        now = time.monotonic()
+        now, before, self._inspected = time.monotonic(), self._inspected, time.monotonic()
+        if now - before > SILENCE_SECONDS / 2:
+            return  # it was us who were held up: what the workers said meanwhile is still to be read
         for worker in self.workers:
             if worker.state is State.READY and now - worker.heard > SILENCE_SECONDS:
                 worker.verdict = "hung"
@@ -237,6 +248,8 @@ class Fleet:
         worker.changed.set()
         if worker.slot.worker is worker and not self._draining:
             await self._refill(worker, code)
+        elif worker.state is State.LEAVING:
+            log.info("worker_left", slot=worker.slot.index, pid=worker.process.pid, code=code)
 
     def _became_ready(self, worker: Worker, version: int) -> None:
         worker.version = version
@@ -252,16 +265,26 @@ class Fleet:
             raise WorkersDoNotStart(f"a worker ended with {code} before it was ready")
         self._recorder.add(metrics.WORKER_RESTARTS, lost.verdict)
         slot.failures = 0 if lost.state is not State.STARTING and lived > STABLE_SECONDS else slot.failures + 1
-        if slot.failures > 1:
-            await asyncio.sleep(min(LONGEST_PAUSE, 0.125 * 2**slot.failures))
-        if slot.worker is lost and not self._draining:
-            slot.worker = await self._spawn(slot)
+        while True:
+            if slot.failures > 1:
+                await asyncio.sleep(min(LONGEST_PAUSE, 0.125 * 2**slot.failures))
+            if slot.worker is not lost or self._draining:
+                return
+            try:
+                slot.worker = await self._spawn(slot)
+            except OSError as error:  # no memory, no process, no descriptor: there may be some again
+                slot.failures += 1
+                log.error("worker_not_started", slot=slot.index, reason=error.strerror)
 
     async def _replace(self, slot: Slot, reason: str) -> bool:
-        successor = await self._spawn(slot)
+        try:
+            successor = await self._spawn(slot)
+        except OSError as error:
+            log.error("worker_not_started", slot=slot.index, reason=error.strerror)
+            return False
         await successor.settled.wait()
         if successor.gone.is_set():
-            log.error("worker_does_not_start", slot=slot.index, kept=slot.worker is not None)
+            log.error("worker_not_started", slot=slot.index, reason="it ended before it was ready")
             return False
         predecessor, slot.worker = slot.worker, successor
         self._recorder.add(metrics.WORKER_RESTARTS, reason)

@@ -41,15 +41,21 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)  # these are for the supervisor, who tells us what follows from them
     keep_secrets_in_memory()
-    uvloop.run(_work(socket.socket(fileno=int(sys.argv[1]))))
+    sys.exit(uvloop.run(_work(socket.socket(fileno=int(sys.argv[1])))))
 
 
-async def _work(end: socket.socket) -> None:
+async def _work(end: socket.socket) -> int:
+    """The exit code."""
     channel = await Channel.open(end)
-    start = await channel.receive()
-    if isinstance(start, Start):
-        await Worker(channel, start).live()
+    try:
+        start = await channel.receive()
+        if isinstance(start, Start):
+            await Worker(channel, start).live()
+    except Exception:
+        log.exception("worker_failed")  # the supervisor's next worker may do better
+        return 1
     await channel.close()
+    return 0
 
 
 class Worker:

@@ -29,6 +29,10 @@ PIPE_BUF = 4096
 log = structlog.get_logger()
 
 
+class Unwritable(Exception):
+    """The file of the access log cannot be written; the message is one line for the operator."""
+
+
 class LoggedRequest(Protocol):
     """What a line says of a request; `gateway.http.Request` is one."""
 
@@ -46,14 +50,14 @@ class AccessLogFile:
     """Implements the pipeline's AccessLog. `flush` wants to be called every second, `close` at the end."""
 
     def __init__(self, log: settings.AccessLog, dropped: Callable[[int], None]) -> None:
-        self._path = log.path
+        self._settings = log
         self._format = FORMATS[log.format]
         self._dropped = dropped
         self._lines: list[bytes] = []
         self._buffered = 0
         self._failing = False
         self._writing = asyncio.Lock()
-        self._file = self._open()
+        self._file = _open(log)
 
     def write(self, request: LoggedRequest, usage: Usage, error_code: str = "") -> None:
         """Takes the line of one finished request; `error_code` is the protocol's own, empty for success."""
@@ -75,7 +79,7 @@ class AccessLogFile:
         await self.flush()
         async with self._writing:
             try:
-                new = await asyncio.to_thread(self._open)
+                new = await asyncio.to_thread(_open, self._settings)
             except OSError as error:
                 log.error("access_log_not_reopened", reason=error.strerror)
                 return
@@ -85,11 +89,6 @@ class AccessLogFile:
     async def close(self) -> None:
         await self.flush()
         os.close(self._file)
-
-    def _open(self) -> int:
-        if self._path is None:
-            return os.dup(sys.stdout.fileno())
-        return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
 
     def _taken(self) -> list[bytes]:
         lines, self._lines, self._buffered = self._lines, [], 0
@@ -106,6 +105,21 @@ class AccessLogFile:
             if not self._failing:
                 log.error("access_log_unwritable", reason=error.strerror)
             self._failing = True
+
+
+def check(log: settings.AccessLog) -> None:
+    """Raises Unwritable when the log that is wanted cannot be written."""
+    if log.enabled:
+        try:
+            os.close(_open(log))
+        except OSError as error:
+            raise Unwritable(f"access log {log.path}: {error.strerror}") from error
+
+
+def _open(log: settings.AccessLog) -> int:
+    if log.path is None:
+        return os.dup(sys.stdout.fileno())
+    return os.open(log.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
 
 
 def _write_all(file: int, data: bytes) -> None:

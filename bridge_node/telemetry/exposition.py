@@ -25,7 +25,7 @@ class Totals:
     """Sums over every process there is and was: what a worker counted stays when it is gone, but for its gauges."""
 
     def __init__(self, bucket_labels: int) -> None:
-        self._bucket_labels = bucket_labels
+        self.bucket_labels = bucket_labels
         self._buckets: set[Labels] = set()
         self._live: set[CountersReader] = set()
         self._past: Sums = {}
@@ -60,7 +60,7 @@ class Totals:
         """Each worker bounds its buckets by itself; together they could name more."""
         if "bucket" not in metric.labels or labels in self._buckets:
             return labels
-        if len(self._buckets) >= self._bucket_labels:
+        if len(self._buckets) >= self.bucket_labels:
             return (OTHER,) * len(labels)
         self._buckets.add(labels)
         return labels

@@ -13,6 +13,7 @@ from bridge_node.protocols.s3.sigv4 import Signer
 from tests.servers import S3Server
 
 REQUEST_SECONDS = 20.0
+PAUSE_SECONDS = 0.01
 
 
 @dataclass
@@ -33,7 +34,10 @@ class Load:
 
 @contextlib.asynccontextmanager
 async def load(server: S3Server, bucket: str, clients: int = 8) -> AsyncIterator[Load]:
-    """Keeps `clients` clients busy until the block ends; the requests that run then are finished."""
+    """Keeps `clients` clients busy until the block ends; the requests that run then are finished.
+
+    Between two requests they wait a moment, to leave the processor to those who are being tested.
+    """
     seen, stop = Load(), asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         for number in range(clients):
@@ -51,6 +55,7 @@ async def _client(server: S3Server, path: str, seen: Load, stop: asyncio.Event) 
                 if stop.is_set():
                     return
                 await _request(connection, method, path, body, seen)
+                await asyncio.sleep(PAUSE_SECONDS)
 
 
 async def _request(connection: "Connection", method: str, path: str, body: bytes, seen: Load) -> None:

@@ -164,6 +164,29 @@ async def test_kill_9_of_the_supervisor_lets_requests_finish_and_workers_leave(t
             await until(lambda: all(is_gone(pid) for pid in workers), "workers leave")
 
 
+async def test_a_worker_that_keeps_dying_is_replaced_at_once_and_then_after_growing_pauses(tmp_path: Path) -> None:
+    with running(tmp_path, workers=1) as (node, admin):
+        lived: list[int] = []
+        times: list[float] = []
+        for _ in range(4):
+            await until(partial(has_newcomer, admin, lived), "there is another worker")
+            times.append(time.monotonic())
+            lived += [pid for pid in pids(admin) if pid not in lived]
+            os.kill(lived[-1], signal.SIGKILL)
+        await until(lambda: len(set(admin.workers()) - set(lived)) == 1, "a worker that may live serves")
+        # The third replacement in a row waits half a second, the fourth a whole one.
+        assert times[3] - times[2] > 0.5
+        assert (await once(node.s3, "PUT", f"/{BUCKET}/x", b"x"))[0] == 200
+
+
+def has_newcomer(admin: Admin, known: list[int]) -> bool:
+    return not set(pids(admin)) <= set(known)
+
+
+def pids(admin: Admin) -> list[int]:
+    return [worker["pid"] for worker in admin.status()["workers"]]
+
+
 # --- renewal and reload --------------------------------------------------------------------------------------------
 
 
@@ -269,6 +292,26 @@ async def test_a_port_in_use_is_one_clear_line_and_exit_code_1(tmp_path: Path) -
         code, said = await asyncio.to_thread(run_to_its_end, second, config)
     assert code == 1
     assert re.fullmatch(rf"[^\n]*127\.0\.0\.1:{port}[^\n]*in use[^\n]*\n", said), said
+
+
+async def test_an_admin_port_in_use_is_one_clear_line_and_exit_code_1(tmp_path: Path) -> None:
+    config = configuration(tmp_path, over_local(tmp_path / "data"))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        config = re.sub(r"\[admin\]\nport = .*", f"[admin]\nport = {port}", config)
+        code, said = await asyncio.to_thread(run_to_its_end, tmp_path, config)
+    assert code == 1
+    assert re.fullmatch(rf"[^\n]*admin port 127\.0\.0\.1:{port}[^\n]*in use[^\n]*\n", said), said
+
+
+async def test_an_access_log_that_cannot_be_written_is_one_clear_line_and_exit_code_1(tmp_path: Path) -> None:
+    log = f'\n[log.access]\nenabled = true\npath = "{tmp_path}/missing/access.log"\n'
+    config = configuration(tmp_path, over_local(tmp_path / "data"), more=log)
+    code, said = await asyncio.to_thread(run_to_its_end, tmp_path, config)
+    assert code == 1
+    assert re.fullmatch(r"[^\n]*missing/access\.log: No such file[^\n]*\n", said), said
 
 
 async def test_a_directory_that_another_node_serves_is_refused(tmp_path: Path) -> None:
