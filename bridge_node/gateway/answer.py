@@ -11,7 +11,7 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 CHUNKED = "Transfer-Encoding: chunked\r\n"
 
 _STATUS_LINES = {int(status): f"HTTP/1.1 {int(status)} {status.phrase}\r\n" for status in HTTPStatus}
-_JOIN_BYTES = 64 * 1024
+_JOIN_BYTES = 128 * 1024
 """Up to here copying the first bytes behind the head costs less than writing twice."""
 
 
@@ -52,7 +52,7 @@ class Outlet(Protocol):
     """The connection, as an answer needs it."""
 
     def put(self, data: bytes) -> None:
-        """Hands bytes of an answer to the transport."""
+        """Hands bytes of an answer to the transport. Raises ClientGone."""
 
     async def drain(self) -> None:
         """Waits until the client has taken enough. Raises ClientGone or ClientTooSlow."""
@@ -70,10 +70,6 @@ class BodyWriter:
         self._left = size
         self._sent = sent
         self._chunked = chunked
-
-    @property
-    def begun(self) -> bool:
-        return not self._head
 
     def write(self, data: bytes) -> None:
         count = len(data)
@@ -97,7 +93,6 @@ class BodyWriter:
             last = self._with_head(last)
         if last:
             self._outlet.put(last)
-        self._sent.complete = True
 
     def _with_head(self, data: bytes) -> bytes:
         head, self._head = self._head, b""

@@ -49,6 +49,7 @@ class Connection(asyncio.Protocol):
         self._limits = admission.limits
         self._new_id = new_id
         self._port = port
+        self._loop = asyncio.get_running_loop()
         self._reader = HeadReader(self._limits.header_fields)
         self._transport: asyncio.Transport
         self._peer = ""
@@ -99,7 +100,7 @@ class Connection(asyncio.Protocol):
         elif fault is not None:
             self._refuse(fault)
         else:
-            self._task = asyncio.get_running_loop().create_task(self._serve(), name=f"connection from {self._peer}")
+            self._task = self._loop.create_task(self._serve(), name=f"connection from {self._peer}")
             self._admission.own(self._task)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -245,26 +246,22 @@ class Connection(asyncio.Protocol):
 
     async def _serve(self) -> None:
         try:
-            while True:
-                request = await self._next_request()
+            going_on = True
+            while going_on:
+                while self._request is None:
+                    self._arrival = self._loop.create_future()
+                    await self._arrival
+                request, self._request = self._request, None
                 await self._handler.answer(request, self)
-                if not self._go_on():
-                    return
+                going_on = self._go_on()
         except BridgeError:
             self.abort()
         except Exception as error:
             context = {"message": "a handler failed", "exception": error, "protocol": self}
-            asyncio.get_running_loop().call_exception_handler(context)
+            self._loop.call_exception_handler(context)
             self.abort()
         finally:
             self._end_request()
-
-    async def _next_request(self) -> Request:
-        if self._request is None:
-            self._arrival = asyncio.get_running_loop().create_future()
-            await self._arrival
-        request, self._request = self._request, None
-        return cast("Request", request)
 
     def _end_request(self) -> None:
         if self._head is None:
@@ -272,7 +269,7 @@ class Connection(asyncio.Protocol):
         self._head = None
         self._admission.end_request()
         if self._body is not None:
-            self._body.abort(ClientGone())
+            self._body.fail(ClientGone())
             self._body = None
 
     def _go_on(self) -> bool:
@@ -306,31 +303,36 @@ class Connection(asyncio.Protocol):
     # Answering (`Responder`)
 
     async def send(self, response: Response, sent: Sent) -> None:
-        """As `Responder` promises. While a source has failed before its first byte, another answer may be sent."""
+        """As `Responder` promises. Where the source fails before its first byte, another answer may still be sent."""
         request = self._head
         if request is None or self._answered:
             raise RuntimeError("there is no request to answer")
-        if self._lost:
-            raise ClientGone
-        body = response.body
-        if not answer.has_body(request.method, response.status):
-            if body is not None:
-                body.abort(ClientGone())
-            self.put(self._head_of(response, answer.bodiless_framing(request.method, response), request))
-            sent.complete = True
-            return
-        framing = answer.framing(body, request.version)
-        head = self._head_of(response, framing, request)
-        size = 0 if body is None else body.size
-        writer = answer.BodyWriter(self, head, size, sent, chunked=framing is answer.CHUNKED)
         try:
-            if body is not None:
-                await copy(body, writer)
-            writer.finish()
-        except BaseException:
-            if writer.begun:
+            if answer.has_body(request.method, response.status):
+                await self._send_body(response, sent, request)
+            else:
+                self._send_head(response, request)
+            sent.complete = True
+        except BaseException as error:
+            if response.body is not None:
+                response.body.abort(error)
+            if self._answered:
                 self.abort()
             raise
+
+    async def _send_body(self, response: Response, sent: Sent, request: Head) -> None:
+        framing = answer.framing(response.body, request.version)
+        head = self._head_of(response, framing, request)
+        size = 0 if response.body is None else response.body.size
+        writer = answer.BodyWriter(self, head, size, sent, chunked=framing is answer.CHUNKED)
+        if response.body is not None:
+            await copy(response.body, writer)
+        writer.finish()
+
+    def _send_head(self, response: Response, request: Head) -> None:
+        self.put(self._head_of(response, answer.bodiless_framing(request.method, response), request))
+        if response.body is not None:
+            response.body.abort(BridgeError("This answer has no body.", reason="no_body"))
 
     def _head_of(self, response: Response, framing: str, request: Head) -> bytes:
         self._last = (
@@ -348,17 +350,17 @@ class Connection(asyncio.Protocol):
         return answer.head(response, framing, connection, self._admission.date)
 
     def put(self, data: bytes) -> None:
+        if self._lost:
+            raise ClientGone
         self._answered = True
         self._transport.write(data)
 
     async def drain(self) -> None:
-        if self._lost:
-            raise ClientGone
         if self._writable is not None:
             await self._writable
 
     def pause_writing(self) -> None:
-        self._writable = asyncio.get_running_loop().create_future()
+        self._writable = self._loop.create_future()
         self._backlog = self._backlog_counted = self._transport.get_write_buffer_size()
         self._admission.buffered += self._backlog_counted
         self.deadline = self._admission.after(self._limits.body_idle_seconds)
@@ -394,6 +396,7 @@ class Connection(asyncio.Protocol):
             self._close()
             return
         self._lingering = True
+        self._backlog = self._transport.get_write_buffer_size()
         self.deadline = self._admission.after(LINGER_SECONDS)
         if self._transport.can_write_eof():
             self._transport.write_eof()
@@ -406,6 +409,7 @@ class Connection(asyncio.Protocol):
 
     def _close(self) -> None:
         """Ends the connection as soon as the client has taken what was written."""
+        self._backlog = self._transport.get_write_buffer_size()
         self.deadline = self._admission.after(self._limits.body_idle_seconds)
         self._transport.close()
 

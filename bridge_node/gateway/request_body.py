@@ -61,11 +61,12 @@ class RequestBody:
         return beyond
 
     def _feed_chunked(self, framing: "ChunkedFraming", data: bytes) -> bytes:
-        if isinstance(self.error, MalformedFraming):
+        if framing.broken:  # nobody can tell any more where this body ends
             return b""
         try:
             pieces, beyond = framing.feed(data)
         except MalformedFraming as error:
+            framing.broken = True
             self.fail(error)
             return b""
         self.complete = framing.complete
@@ -113,7 +114,8 @@ class RequestBody:
                 await self._waiter
             finally:
                 self._waiter = None
-                self._inlet.await_client(False)
+                if self.error is None:
+                    self._inlet.await_client(False)
         return data
 
     def _take(self) -> bytes:
@@ -143,10 +145,12 @@ class ChunkedFraming:
     llhttp cannot say where in its input a message ended, and what follows may be the next request: so this is ours.
     """
 
-    __slots__ = ("_expected", "_left", "_overhead", "_partial", "complete")
+    __slots__ = ("_expected", "_left", "_overhead", "_partial", "broken", "complete")
 
     def __init__(self) -> None:
         self.complete = False
+        self.broken = False
+        """The framing could not be read, and what follows cannot either."""
         self._expected = self._size_line
         self._left = 0
         self._partial = b""

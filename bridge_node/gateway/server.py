@@ -1,4 +1,4 @@
-"""The HTTP/1.1 server of one listener: takes connections, watches their deadlines, drains."""
+"""The HTTP/1.1 server: takes connections, watches their deadlines, drains."""
 
 import asyncio
 import random
@@ -7,7 +7,9 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from email.utils import formatdate
+from functools import partial
 
 from bridge_node.gateway.admission import Admission, ServerEvents
 from bridge_node.gateway.connection import DRAIN_GRACE_SECONDS, Connection
@@ -25,9 +27,10 @@ def new_request_id() -> str:
 
 
 class Server:
-    """Connections of one listener, with the limits they share. Belongs to the event loop it is made on.
+    """The connections of one handler, and the limits they share. Belongs to the event loop it is made on.
 
-    `listen` takes connections from a socket; `protocol` does for a caller who makes the asyncio server himself.
+    `listen` takes connections from a socket, and may be called for several; `protocol` makes them for a caller who has
+    an asyncio server of his own. Requests name `protocol_port` as their local port, by default the socket's own.
     """
 
     def __init__(
@@ -36,7 +39,7 @@ class Server:
         limits: Limits,
         events: ServerEvents,
         *,
-        protocol_port: int,
+        protocol_port: int | None = None,
         new_id: Callable[[], str] = new_request_id,
         clock: Clock = time.time,
     ) -> None:
@@ -68,16 +71,20 @@ class Server:
 
     async def listen(self, listening: socket.socket, tls: ssl.SSLContext | None = None) -> None:
         """Takes connections from a bound socket, which it then owns, until `drain` or `close`."""
-        handshake = self._limits.tls_handshake_seconds if tls is not None else None
         self._listeners.append(
             await self._loop.create_server(
-                self.protocol, sock=listening, ssl=tls, ssl_handshake_timeout=handshake, backlog=_BACKLOG
+                partial(self.protocol, listening.getsockname()[1]),
+                sock=listening,
+                ssl=tls,
+                ssl_handshake_timeout=None if tls is None else self._limits.tls_handshake_seconds,
+                backlog=_BACKLOG,
             )
         )
 
-    def protocol(self) -> asyncio.Protocol:
-        """A new connection, for `loop.create_server`."""
-        return Connection(self._handler, self._admission, new_id=self._new_id, port=self._port)
+    def protocol(self, port: int = 0) -> asyncio.Protocol:
+        """A new connection at a local `port`, for `loop.create_server`."""
+        port = port if self._port is None else self._port
+        return Connection(self._handler, self._admission, new_id=self._new_id, port=port)
 
     async def drain(self, limit: float) -> None:
         """Takes no more connections, lets what runs finish, and after `limit` seconds aborts what is left.
@@ -89,20 +96,21 @@ class Server:
         self._stop_listening()
         for guest in tuple(admission.guests):
             guest.retire(admission.now + DRAIN_GRACE_SECONDS)
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(limit):
                 await admission.empty.wait()
-        except TimeoutError:
-            pass
         await self.close()
 
     async def close(self) -> None:
         """Aborts every connection, and waits until their requests have been cancelled."""
+        admission = self._admission
+        admission.draining = True
         self._stop_listening()
-        for guest in tuple(self._admission.guests):
-            guest.abort()
-        await asyncio.gather(*self._admission.tasks, return_exceptions=True)
-        await self._admission.empty.wait()
+        while admission.guests or admission.tasks:  # one that was being accepted may come late
+            for guest in tuple(admission.guests):
+                guest.abort()
+            await asyncio.gather(*admission.tasks, return_exceptions=True)
+            await admission.empty.wait()
         self._sweeping.cancel()
 
     def _stop_listening(self) -> None:

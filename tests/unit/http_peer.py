@@ -109,7 +109,7 @@ async def serving(
     handler, events = ScriptedHandler(answer), Events()
     listening = listening or listeners.bind("127.0.0.1", 0, 1)[0]
     port = listening.getsockname()[1]
-    server = Server(handler, limits or Limits(), events, protocol_port=port)
+    server = Server(handler, limits or Limits(), events)
     await server.listen(listening, tls)
     try:
         yield Running(server, handler, events, port)

@@ -291,6 +291,39 @@ async def test_a_slow_handler_does_not_make_the_client_too_slow() -> None:
         assert (await peer.ask(put(b"hello"))).status == 200
 
 
+async def test_a_body_that_lost_its_framing_never_becomes_a_second_request() -> None:
+    refused = asyncio.Event()
+
+    async def refuse_late(request: Request, responder: Responder) -> None:
+        request.body.abort(IncompleteBody())
+        await refused.wait()
+        await responder.send(Response(403), Sent())
+
+    async with serving(refuse_late) as running, running.peer() as peer:
+        await peer.send(b"PUT /b/k HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n")
+        await until(lambda: running.server.in_flight == 1)
+        await peer.send(b"0\r\n\r\n" + GET)
+        await asyncio.sleep(0.05)
+        refused.set()
+        assert (await peer.reply()).headers["connection"] == "close"
+        assert await peer.closed()
+        assert len(running.handler.requests) == 1
+
+
+async def test_a_task_that_still_pulls_when_its_request_has_ended_is_woken() -> None:
+    pulls: list[asyncio.Task[bytes]] = []
+
+    async def forget(request: Request, responder: Responder) -> None:
+        pulls.append(asyncio.create_task(request.body.read()))
+        await asyncio.sleep(0)
+        await responder.send(Response(403), Sent())
+
+    async with serving(forget) as running, running.peer() as peer:
+        await peer.ask(put(b"x" * 10)[:-10])
+        with pytest.raises(ClientGone):
+            await pulls[0]
+
+
 # Answers
 
 
@@ -434,13 +467,16 @@ async def test_a_source_that_fails_before_its_first_byte_leaves_room_for_an_erro
 
 @pytest.mark.parametrize("value", ["a\r\nSet-Cookie: b", "a\nb", "a\rb", "a\0b"])
 async def test_a_header_that_would_break_out_of_its_line_is_never_sent(value: str) -> None:
+    unsent = Pieces(5, b"hello")
+
     async def answer(_: Request, responder: Responder) -> None:
         with pytest.raises(ValueError, match="line break"):
-            await responder.send(Response(200, [("x-amz-meta-a", value)]), Sent())
+            await responder.send(Response(200, [("x-amz-meta-a", value)], unsent), Sent())
         await responder.send(Response(500), Sent())
 
     async with serving(answer) as running, running.peer() as peer:
         assert (await peer.ask(GET)).status == 500
+        assert isinstance(unsent.aborted, ValueError)
 
 
 async def test_a_client_that_does_not_read_is_broken_off_when_it_idles() -> None:
