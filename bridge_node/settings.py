@@ -43,12 +43,16 @@ def _looked_up(value: object, info: ValidationInfo) -> object:
     if not isinstance(value, Mapping):
         return value
     match list(value.items()):
+        case [("file" | "env" | "name", str(target))] if not target.isprintable():
+            raise ValueError("must not contain control characters")
         case [("file" | "env" | "name" as kind, str(target))] if isinstance(info.context, Surroundings):
             return info.context.lookup(SecretReference(kind, target))
     raise ValueError("must be text, {file = …}, {env = …} or {name = …}")
 
 
 def _absolute(path: Path, info: ValidationInfo) -> Path:
+    if not str(path).isprintable():
+        raise ValueError("must not contain control characters")
     return info.context.directory / path if isinstance(info.context, Surroundings) else path
 
 
