@@ -30,7 +30,6 @@ _DATE_FORMS = tuple(
 _ETAG = re.compile(r'\s*(?:(?:W/)?"(?P<quoted>[^"]*)"|(?P<bare>[^",\s]+))\s*(?:,|$)')
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})", re.ASCII)
 _NOT_IN_FIELD = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_NOT_IN_QUOTES = re.compile(r"[^ !#-\[\]-~]")
 
 
 # --- dates ---------------------------------------------------------------------------------------------------------
@@ -187,10 +186,3 @@ def is_field_value(text: str) -> bool:
     if text.isascii():
         return text.isprintable() or not _NOT_IN_FIELD.search(text)
     return max(text) <= "\xff" and not _NOT_IN_FIELD.search(text)
-
-
-def attachment(filename: str) -> str:
-    """A Content-Disposition value for any file name (RFC 6266), safe to put in a header."""
-    plain = _NOT_IN_QUOTES.sub("_", filename)
-    value = f'attachment; filename="{plain}"'
-    return value if plain == filename else f"{value}; filename*=UTF-8''{quote(filename, safe='', errors='replace')}"

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from bridge_node.errors import BridgeError, InvalidArgument
 from bridge_node.objects import NO_CONDITIONS, ByteRange, Conditions
 from bridge_node.protocols.http import (
-    attachment,
     conditions,
     http_date,
     is_field_value,
@@ -192,16 +191,3 @@ def test_any_target_is_read_or_refused(text: str) -> None:
 )
 def test_only_latin1_without_controls_is_a_header_value(text: str, allowed: bool) -> None:
     assert is_field_value(text) == allowed
-
-
-def test_any_file_name_makes_a_safe_disposition() -> None:
-    assert attachment("a b.txt") == 'attachment; filename="a b.txt"'
-    assert attachment('x"\r\n\\é.txt') == (
-        "attachment; filename=\"x_____.txt\"; filename*=UTF-8''x%22%0D%0A%5C%C3%A9.txt"
-    )
-
-
-@given(st.text())
-def test_no_file_name_breaks_out_of_its_header(name: str) -> None:
-    assert is_field_value(attachment(name))
-    assert attachment(name).count('"') == 2

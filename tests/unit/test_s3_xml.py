@@ -68,11 +68,12 @@ BOMB = b'<!DOCTYPE a [<!ENTITY b "bb"><!ENTITY c "&b;&b;">]><a>&c;</a>'
         b'<!DOCTYPE a SYSTEM "file:///etc/passwd"><a/>',
         '<?xml version="1.0" encoding="UTF-16"?><a/>'.encode("utf-16"),
         b"<a>" + b"<b/>" * 400_001 + b"</a>",
+        b"<a " + b" ".join(b"a%d=''" % i for i in range(200_001)) + b"/>",
         b"<a>" * 17 + b"</a>" * 17,
         b"<a>" * 100_000,
         b"<a x='1' x='2'/>",
     ],
-    ids=range(16),
+    ids=range(17),
 )
 def test_what_is_no_small_plain_document_is_refused(data: bytes) -> None:
     with pytest.raises(MalformedDocument):
