@@ -18,6 +18,7 @@ gateway (class → answer) and backwards by the backends (answer → class).
     ├── NotSupported
     ├── Overloaded
     ├── BackendFailure: BackendUnreachable, BackendTimeout, BackendRefused, BackendBusy, BackendMisbehaved
+    ├── StoredWrongly
     └── OutcomeUnknown
 """
 
@@ -315,6 +316,12 @@ class BackendBusy(BackendFailure):
 
 class BackendMisbehaved(BackendFailure):
     """An answer that breaks its protocol: a wrong length, a truncated body, an unreadable document."""
+
+
+class StoredWrongly(BridgeError):
+    """The backend acknowledged other bytes than were sent; that version was removed again (promise 1)."""
+
+    message = "We encountered an internal error. Please try again."
 
 
 class OutcomeUnknown(BridgeError):

@@ -40,6 +40,11 @@ class UpstreamBody:
         self._error: BaseException | None = None
         self._reader: asyncio.Future[None] | None = None
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of it has arrived, so that reading it cannot fail any more."""
+        return self._ended and self._error is None
+
     def read_nowait(self) -> bytes | None:
         if self._chunks:
             data = self._chunks.popleft()

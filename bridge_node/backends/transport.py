@@ -154,7 +154,7 @@ class Transport:
         route = self._route(origin)
         route.users += 1
         try:
-            head = route.head_of(method, target, headers, _size(body))
+            head = route.head_of(method, target, headers, _size(method, body))
             answer = await self._send(route, method, head, body, repeatable)
             outcome = str(answer.status)
         except BaseException as error:
@@ -381,9 +381,10 @@ async def _first_bytes(body: ByteSource) -> bytes:
     return first
 
 
-def _size(body: ByteSource | None) -> int | None:
+def _size(method: str, body: ByteSource | None) -> int | None:
+    """What Content-Length says; servers may refuse a PUT or POST that does not say it (RFC 9110 §8.6)."""
     if body is None:
-        return None
+        return 0 if method in {"PUT", "POST"} else None
     if body.size is None:
         raise MissingLength
     return body.size
