@@ -396,7 +396,7 @@ def _canonical_component(text: str) -> str:
 def _canonical_value(value: str) -> str:
     if "  " in value or "\t" in value:
         value = _SPACES.sub(" ", value)
-    return value.strip()
+    return value.strip(" \t")
 
 
 def string_to_sign(auth: Authorization, canonical: bytes) -> bytes:
