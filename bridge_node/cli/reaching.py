@@ -124,7 +124,7 @@ def _state(error: BridgeError) -> State:
 
 
 def _why(error: BridgeError) -> str:
-    reason = error.reason.replace("_", " ")
+    reason = "no such bucket" if isinstance(error, NoSuchBucket) else error.reason.replace("_", " ")
     return f"{reason}: {error.__cause__}" if error.__cause__ and str(error.__cause__) else reason
 
 
