@@ -254,6 +254,8 @@ class Connection(asyncio.Protocol):
                 request, self._request = self._request, None
                 await self._handler.answer(request, self)
                 going_on = self._go_on()
+                if self._request is not None:  # pipelined: other connections have their turn first
+                    await asyncio.sleep(0)
         except BridgeError:
             self.abort()
         except Exception as error:
@@ -274,6 +276,8 @@ class Connection(asyncio.Protocol):
 
     def _go_on(self) -> bool:
         """Ends the current request; returns whether the connection waits for another, or already has it."""
+        if self._lost:
+            return False
         if not self._answered:
             raise RuntimeError("the handler has not answered")
         finished_reading = self._body is None or self._body.complete

@@ -135,6 +135,15 @@ async def test_what_is_pipelined_behind_a_slow_request_waits_within_bounds() -> 
             assert (await peer.reply()).status == 200
 
 
+async def test_a_client_that_pipelines_does_not_keep_others_waiting() -> None:
+    async with serving() as running, running.peer() as greedy, running.peer() as modest:
+        await greedy.ask(GET)
+        greedy.writer.write(GET.replace(b"/b/k", b"/g") * 2000)
+        await modest.ask(GET.replace(b"/b/k", b"/m"))
+        paths = [request.path for request in running.handler.requests]
+        assert paths.index("/m") < 500
+
+
 async def test_an_offered_upgrade_is_ignored() -> None:
     fields = (b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABk")
     async with serving() as running, running.peer() as peer:
@@ -193,6 +202,14 @@ async def test_100_continue_is_sent_at_the_first_pull_of_the_body() -> None:
 async def test_100_continue_is_left_out_when_the_body_is_already_here() -> None:
     async with serving() as running, running.peer() as peer:
         assert (await peer.ask(put(b"hello", b"Expect: 100-continue"))).body == b"PUT /b/k hello"
+
+
+async def test_an_expectation_without_a_body_gets_its_100_before_the_answer() -> None:
+    async with serving() as running, running.peer() as peer:
+        await peer.send(put(b"", b"Expect: 100-continue"))
+        assert await peer.exactly(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert (await peer.reply()).body == b"PUT /b/k "
+        assert (await peer.ask(GET)).status == 200
 
 
 async def test_a_refused_expectation_uploads_nothing_and_ends_the_connection() -> None:
