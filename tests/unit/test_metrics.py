@@ -33,7 +33,7 @@ def get(bucket: str = "photos", *, seconds: float = 0.003, sent: int = 10, statu
 def samples(totals: Totals, *, openmetrics: bool = False) -> dict[str, float]:
     """Values by `name label-value label-value …`, label values in the order of their labels' names."""
     text = exposition.render(totals.sums(), openmetrics=openmetrics).decode()
-    families = parse_openmetrics(text) if openmetrics else parse_text(text)  # type: ignore[no-untyped-call]
+    families = parse_openmetrics(text) if openmetrics else parse_text(text)  # type: ignore[no-untyped-call]  # theirs
     return {
         " ".join(
             [sample.name.removeprefix("bridge_node_"), *(value for _, value in sorted(sample.labels.items()))]

@@ -50,6 +50,7 @@ from bridge_node.operations import (
     DeleteObjects,
     GetAttributes,
     GetObject,
+    HeadObject,
     HeadBucket,
     ListBuckets,
     ListObjects,
@@ -139,7 +140,7 @@ def world() -> World:
 async def test_a_bucket_is_found_by_its_real_name_and_by_its_folder(world: World) -> None:
     await world.put("photos", "k")
     assert await world.read("photos-real", "k") == b"data"
-    assert await world.first.head_object("photos-real", GetObject("", "k"))  # type: ignore[arg-type]
+    assert await world.first.head_object("photos-real", HeadObject("", "k"))
 
 
 async def test_a_real_name_goes_before_a_folder(world: World) -> None:

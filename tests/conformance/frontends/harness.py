@@ -196,7 +196,7 @@ class Gateway:
         return await self.send(raw_request(method, target, [("Host", self.host), *headers], body))
 
     async def put(self, target: str, body: bytes = b"content", **more: str) -> Answer:
-        answer = await self.call("PUT", target, body, payload_hash=UNSIGNED_PAYLOAD, **more)  # type: ignore[arg-type]  # the same keywords as `call`
+        answer = await self.call("PUT", target, body, payload_hash=UNSIGNED_PAYLOAD, **more)  # type: ignore[arg-type]  # as `call`
         assert answer.status == 200, answer
         return answer
 
