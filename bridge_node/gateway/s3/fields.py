@@ -102,6 +102,23 @@ def user_metadata(headers: Mapping[str, str]) -> Mapping[str, str]:
     return metadata
 
 
+_OF_SIGNATURE = frozenset({"x-amz-algorithm", "x-amz-credential", "x-amz-signature"})
+_OF_FORM = frozenset({"key", "policy", "success_action_redirect", "redirect"})
+
+
+def headers_of_form(form: Mapping[str, str]) -> Mapping[str, str]:
+    """The fields of a form upload that are a PUT's headers, as the same bytes in a header would read."""
+    headers = {
+        name: value.encode().decode("latin-1")
+        for name, value in form.items()
+        if name not in _OF_SIGNATURE and name not in _OF_FORM
+    }
+    for name, value in headers.items():
+        if not is_field_value(value):
+            raise InvalidArgument("A form field cannot be kept as a header.", ArgumentName=name, reason="form_field")
+    return headers
+
+
 # --- conditions ----------------------------------------------------------------------------------------------------
 
 

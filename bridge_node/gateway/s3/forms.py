@@ -4,7 +4,6 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-authentication-HTTPPOST.ht
 """
 
 from bridge_node.catalog import Catalog
-from bridge_node.errors import MissingLength
 from bridge_node.gateway.frontend import Caller
 from bridge_node.gateway.http import Clock, Request
 from bridge_node.gateway.s3.addressing import Addressing
@@ -29,17 +28,13 @@ async def caller_of_form(
     """Reads the fields up to the file; `Caller.body` is the file, held to its policy and declared digests.
 
     Raises AuthenticationFailed, AccessDenied for a policy that does not allow this, MalformedDocument or
-    InvalidArgument for a form that is none. `Caller.form["key"]` is the whole key, with the file's name filled in.
+    InvalidArgument for a form that is none.
     """
-    if request.body.size is None:
-        raise MissingLength
     host = request.headers.get("host", "")
     bucket, _ = addressing.split(host, request.path)
     form = await read_form(request.body, request.headers["content-type"])
     auth = parse_fields(form.fields)
-    claimant = authenticator.signer_of(auth, form.fields.get("policy", "").encode(), catalog)
+    claimant = authenticator.signer_of(auth, form.fields["policy"].encode(), catalog)
     check_policy(form, bucket, clock()).check(form.file.size or 0)
-    fields = {**form.fields, "key": form.key()}
-    return Caller(
-        claimant.key, claimant.repository, verified_body(form.file, fields, auth, claimant.signing), host, fields
-    )
+    body = verified_body(form.file, form.fields, auth, claimant.signing)
+    return Caller(claimant.key, claimant.repository, body, host, {**form.fields, "key": form.key()})

@@ -266,8 +266,7 @@ def _post_object(ask: Ask, form: Mapping[str, str]) -> PostObject:
     """`form` has the headers of a PUT as fields; `acl` and `tagging` are theirs without the prefix."""
     if not ask.bucket or ask.key or ask.values:
         raise UnknownMethod(Method="POST", ResourceType="OBJECT" if ask.key else "SERVICE")
-    signature_fields = {"x-amz-algorithm", "x-amz-credential", "x-amz-signature", "x-amz-security-token"}
-    headers = {name: value for name, value in form.items() if name not in signature_fields}
+    headers = fields.headers_of_form(form)
     fields.refuse_unknown_meanings(headers)
     for name in form.keys() & {"acl", "tagging"}:
         fields.refuse_other_than_default(f"x-amz-{name}", form[name])
