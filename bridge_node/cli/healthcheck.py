@@ -7,7 +7,7 @@ import typer
 
 from bridge_node.cli import admin_port
 from bridge_node.cli.options import AdminHost, AdminPort, Timeout
-from bridge_node.cli.outcomes import Exit, complain
+from bridge_node.cli.outcomes import Exit, complain, nobody_answers
 
 
 def healthcheck(
@@ -26,6 +26,6 @@ def healthcheck(
     try:
         status, text = admin_port.get(host, port, path, timeout)
     except (OSError, http.client.HTTPException) as error:
-        raise complain(f"no node answers at {host}:{port}: {error}", Exit.UNREACHABLE) from None
+        raise nobody_answers(host, port, error) from None
     if status != 200:
         raise complain("; ".join(admin_port.missing(text)) or f"the admin port answered {status}", Exit.FAILED)

@@ -30,6 +30,12 @@ def complain(message: object, code: Exit) -> typer.Exit:
     return typer.Exit(code)
 
 
+def nobody_answers(host: str, port: int, error: Exception) -> typer.Exit:
+    """There is no admin port where one was sought."""
+    hint = "--host and --port name another admin port"
+    return complain(f"no node answers at {host}:{port}: {error} ({hint})", Exit.UNREACHABLE)
+
+
 def load_or_exit(config: Path, *, as_json: bool = False) -> "Configuration":
     """The configuration; when it cannot be used, names every problem and ends the command with code 2."""
     from bridge_node.configuration import ConfigurationError, load

@@ -10,7 +10,7 @@ import typer
 from bridge_node.cli import admin_port, tables
 from bridge_node.cli.certificates import expiry
 from bridge_node.cli.options import AdminHost, AdminPort, AsJson, Timeout
-from bridge_node.cli.outcomes import Exit, complain
+from bridge_node.cli.outcomes import Exit, complain, nobody_answers
 
 
 def status(
@@ -35,7 +35,7 @@ def _ask(host: str, port: int, timeout: float) -> tuple[Mapping[str, Any], list[
         answer = json.loads(text) if code == 200 else None
         missing = admin_port.missing(admin_port.get(host, port, "/readyz?verbose", timeout)[1])
     except (OSError, http.client.HTTPException) as error:
-        raise complain(f"no node answers at {host}:{port}: {error}", Exit.UNREACHABLE) from None
+        raise nobody_answers(host, port, error) from None
     except ValueError:
         answer = None
     if not isinstance(answer, dict) or "ready" not in answer:
