@@ -16,7 +16,7 @@ from pathlib import Path
 import structlog
 import uvloop
 
-from bridge_node import configuration, standalone
+from bridge_node import configuration, cores, standalone
 from bridge_node.admin import Admin
 from bridge_node.agent.probing import Prober
 from bridge_node.backends.base import Unobserved
@@ -32,7 +32,7 @@ from bridge_node.settings import Settings
 from bridge_node.systemd import Notifier
 from bridge_node.telemetry import access, counters, logging, metrics
 from bridge_node.telemetry.counters import Counters, CountersReader
-from bridge_node.telemetry.exposition import Totals
+from bridge_node.telemetry.exposition import Figures, Totals
 
 TICK_SECONDS = 1.0
 LOAD_SECONDS = 30.0
@@ -90,14 +90,15 @@ class Daemon:
         self._totals.join(CountersReader(counts))
         self._pool = BackendPool(Unobserved())  # probes have figures of their own
         self._prober = Prober(self._pool, catalog, settings.admin)
-        self._side: list[asyncio.Task[None]] = []
+        self._side: set[asyncio.Task[None]] = set()
 
     async def live(self, on_ready: OnReady | None) -> int:
         async with AsyncExitStack() as self._held, asyncio.TaskGroup() as self._tasks:
+            self._held.push_async_callback(self._pool.close)
             await self._start(on_ready)
             await self._run()
             code = await self._drain()
-            for task in self._side:
+            for task in tuple(self._side):
                 task.cancel()
         return code
 
@@ -113,26 +114,9 @@ class Daemon:
             certificates = self._load_certificates()
         except (*UNUSABLE, CannotListen) as refusal:
             raise CannotStart(str(refusal)) from refusal
-        self._held.push_async_callback(self._pool.close)
-        self._fleet = Fleet(
-            self._settings,
-            self._catalog,
-            slots,
-            tasks=self._tasks,
-            totals=self._totals,
-            recorder=self._recorder,
-            environment=self._environment,
-        )
-        self._held.callback(self._fleet.kill)
-        self._report = Report(
-            self._catalog,
-            self._fleet,
-            self._prober,
-            certificates,
-            urls,
-            totals=self._totals,
-            recorder=self._recorder,
-        )
+        figures = Figures(self._totals, self._recorder)
+        self._fleet = Fleet(self._settings, self._catalog, slots, self._tasks, figures, self._environment)
+        self._report = Report(self._catalog, self._fleet, self._prober, certificates, urls, figures)
         admin_url = await self._open_admin()
         self._keep_running("watch", self._watch())
         self._keep_running("probes", self._prober.run())
@@ -154,7 +138,7 @@ class Daemon:
 
     def _open_ports(self) -> tuple[Sequence[Sequence[socket.socket]], Sequence[str]]:
         """The sockets of each slot, and where clients reach them."""
-        workers = self._settings.gateway.workers or len(os.sched_getaffinity(0))
+        workers = self._settings.gateway.workers or cores.available()
         by_listener, urls = [], []
         for listener in self._settings.gateway.listeners:
             sockets = bind(listener.host, listener.port, workers)
@@ -165,6 +149,7 @@ class Daemon:
         return list(zip(*by_listener, strict=True)), urls
 
     def _load_certificates(self) -> Sequence[Certificates]:
+        """For their days only: it is the workers who show them, and who report a file that is no good."""
         listeners = self._settings.gateway.listeners
         return [Certificates(listener.tls, lambda path, error: None) for listener in listeners if listener.tls]
 
@@ -183,7 +168,9 @@ class Daemon:
         return _url("http", settings.host, port)
 
     def _keep_running(self, name: str, work: Coroutine[None, None, None]) -> None:
-        self._side.append(self._tasks.create_task(work, name=name))
+        task = self._tasks.create_task(work, name=name)
+        self._side.add(task)
+        task.add_done_callback(self._side.discard)
 
     # --- run -------------------------------------------------------------------------------------------------------
 

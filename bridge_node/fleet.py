@@ -22,7 +22,7 @@ from bridge_node.channel import Applied, Channel, ChannelError, Drain, Ready, Re
 from bridge_node.settings import Settings
 from bridge_node.telemetry import counters, metrics
 from bridge_node.telemetry.counters import CountersReader
-from bridge_node.telemetry.exposition import Totals
+from bridge_node.telemetry.exposition import Figures
 
 START_SECONDS = 30.0
 """Longest time for a new worker to become ready."""
@@ -93,17 +93,15 @@ class Slot:
 
 
 class Fleet:
-    """All workers of the node. Its tasks live in `tasks`, its figures in `totals` and `recorder`."""
+    """All workers of the node, as many as there are `slots`. What it starts lives in `tasks`."""
 
     def __init__(
         self,
         settings: Settings,
         catalog: Catalog,
         slots: Sequence[Sequence[socket.socket]],
-        *,
         tasks: asyncio.TaskGroup,
-        totals: Totals,
-        recorder: metrics.Recorder,
+        figures: Figures,
         environment: Mapping[str, str],
     ) -> None:
         self.slots = [Slot(index, sockets) for index, sockets in enumerate(slots)]
@@ -111,8 +109,8 @@ class Fleet:
         self._settings = settings
         self._catalog = catalog
         self._tasks = tasks
-        self._totals = totals
-        self._recorder = recorder
+        self._totals = figures.totals
+        self._recorder = figures.own
         self._environment = _environment(environment)
         self._journal_stream = environment.get("JOURNAL_STREAM", "")
         self._renewing = asyncio.Lock()
@@ -120,7 +118,7 @@ class Fleet:
         self._draining = False
         self._inspected = time.monotonic()
         for reason in REASONS:
-            recorder.add(metrics.WORKER_RESTARTS, reason, amount=0)  # so that an alert sees the first one
+            self._recorder.add(metrics.WORKER_RESTARTS, reason, amount=0)  # so that an alert sees the first one
 
     # --- life ------------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,6 @@ import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 
 from bridge_node.admin import Check
 from bridge_node.agent.probing import Prober
@@ -13,16 +12,9 @@ from bridge_node.catalog import Catalog
 from bridge_node.fleet import Fleet, State, Worker
 from bridge_node.gateway.listeners import Certificates
 from bridge_node.telemetry import metrics
-from bridge_node.telemetry.exposition import Labels, Sums, Totals
-from bridge_node.telemetry.metrics import Metric, Recorder
-
-
-def running_version() -> str:
-    """Of the installed distribution."""
-    try:
-        return version("bridge-node")
-    except PackageNotFoundError:  # run from a source tree
-        return "0+source"
+from bridge_node.telemetry.exposition import Figures, Labels, Sums
+from bridge_node.telemetry.metrics import Metric
+from bridge_node.version import running_version
 
 
 class Report:
@@ -35,9 +27,7 @@ class Report:
         prober: Prober,
         certificates: Sequence[Certificates],
         listeners: Sequence[str],
-        *,
-        totals: Totals,
-        recorder: Recorder,
+        figures: Figures,
     ) -> None:
         self.catalog = catalog
         self.loaded_at = time.time()
@@ -48,8 +38,7 @@ class Report:
         self._prober = prober
         self._certificates = certificates
         self._listeners = listeners
-        self._totals = totals
-        self._recorder = recorder
+        self._figures = figures
 
     def reloaded(self, catalog: Catalog | None) -> None:
         """A reload has put `catalog` in force, or failed (None)."""
@@ -87,8 +76,8 @@ class Report:
         }
 
     def metrics(self) -> Sums:
-        metrics.record_process(self._recorder, "supervisor")
-        sums = self._totals.sums()
+        metrics.record_process(self._figures.own, "supervisor")
+        sums = self._figures.totals.sums()
         for metric, labels, value in self._gauges():
             sums.setdefault(metric, {})[labels] = [value]
         return sums

@@ -5,6 +5,7 @@ Started as `python -m bridge_node.worker DESCRIPTOR`: everything else, secrets f
 
 import asyncio
 import gc
+import os
 import signal
 import socket
 import sys
@@ -32,7 +33,9 @@ GAUGE_SECONDS = 0.25
 CERTIFICATE_SECONDS = 10.0
 """How often certificate files are looked at."""
 ORPHAN_SECONDS = 30.0
-"""How long a worker without a supervisor lets its requests run (promise 23)."""
+"""When a worker without a supervisor is gone at the latest (promise 23)."""
+ORPHAN_DRAIN_SECONDS = 25.0
+"""How long of these its requests may run."""
 
 log = structlog.get_logger()
 
@@ -130,9 +133,10 @@ class Worker:
                 case Drain(limit) if not self._leave.done():
                     self._leave.set_result(limit)
         log.error("supervisor_gone")
+        asyncio.get_running_loop().call_later(ORPHAN_SECONDS, os._exit, 1)  # there is nobody left to kill us
         if not self._leave.done():
-            self._leave.set_result(ORPHAN_SECONDS)
-        await self._drain(ORPHAN_SECONDS)  # also where a longer drain has begun
+            self._leave.set_result(ORPHAN_DRAIN_SECONDS)
+        await self._drain(ORPHAN_DRAIN_SECONDS)  # also where a longer drain has begun
 
     async def _drain(self, limit: float) -> None:
         await asyncio.gather(*(server.drain(limit) for server in self._servers))

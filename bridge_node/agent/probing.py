@@ -18,6 +18,9 @@ AT_ONCE = 16
 RETRY_SECONDS = 5.0
 """A backend that did not answer is asked again after so long, if that is sooner than the next round."""
 
+NOT_ASKED = "breaker_open"
+"""The reason of a probe that our own breaker held back: it says nothing new."""
+
 log = structlog.get_logger()
 
 
@@ -73,16 +76,18 @@ class Prober:
         async with self._limit:
             begun = time.monotonic()
             reachable, reason = await self._reach(spec, bucket)
-        health = BackendHealth(reachable, time.monotonic() - begun, time.time(), reason)
         if spec not in self._targets:  # a reload has taken it away meanwhile
             return
+        pause = self._admin.probe_seconds if reachable else min(RETRY_SECONDS, self._admin.probe_seconds)
+        self._due[spec] = time.monotonic() + pause
         before = self.view.backends.get(spec.name)
+        if before is not None and reason == NOT_ASKED:
+            return
         if before is None or (before.reachable, before.reason) != (reachable, reason):
             level = logging.INFO if reachable and not reason else logging.WARNING
             log.log(level, "backend_probed", backend=spec.name, reachable=reachable, reason=reason)
+        health = BackendHealth(reachable, time.monotonic() - begun, time.time(), reason)
         self.view = HealthView({**self.view.backends, spec.name: health})
-        pause = self._admin.probe_seconds if reachable else min(RETRY_SECONDS, self._admin.probe_seconds)
-        self._due[spec] = time.monotonic() + pause
 
     async def _reach(self, spec: BackendSpec, bucket: str | None) -> tuple[bool, str]:
         try:

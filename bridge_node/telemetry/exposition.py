@@ -2,6 +2,7 @@
 
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest as generate_text
@@ -11,7 +12,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.registry import Collector
 
 from bridge_node.telemetry.counters import CountersReader
-from bridge_node.telemetry.metrics import METRICS, OTHER, Metric
+from bridge_node.telemetry.metrics import METRICS, OTHER, Metric, Recorder
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -64,6 +65,14 @@ class Totals:
             return (OTHER,) * len(labels)
         self._buckets.add(labels)
         return labels
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Where the supervisor counts for itself, and where everybody's counts come together."""
+
+    totals: Totals
+    own: Recorder
 
 
 def render(sums: Sums, *, openmetrics: bool) -> bytes:
