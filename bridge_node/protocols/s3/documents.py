@@ -387,7 +387,7 @@ def _attribute_parts(count: int, parts: Sequence[Part], after: int, limit: int) 
         ]
     )
     return (
-        f"<ObjectParts><TotalPartsCount>{count}</TotalPartsCount><PartNumberMarker>{after}</PartNumberMarker>"
+        f"<ObjectParts><PartsCount>{count}</PartsCount><PartNumberMarker>{after}</PartNumberMarker>"
         f"<NextPartNumberMarker>{page[-1].number if page else 0}</NextPartNumberMarker><MaxParts>{limit}</MaxParts>"
         f"<IsTruncated>{'true' if truncated else 'false'}</IsTruncated>{entries}</ObjectParts>"
     )
@@ -413,7 +413,7 @@ def read_attributes(data: bytes) -> tuple[ObjectInfo, list[Part]]:
 
 
 def _total_parts(holder: Element) -> str:
-    return text_of(holder, "TotalPartsCount") or text_of(holder, "PartsCount")
+    return text_of(holder, "PartsCount") or text_of(holder, "TotalPartsCount")
 
 
 def write_post_result(location: str, bucket: str, key: str, etag: str) -> bytes:
