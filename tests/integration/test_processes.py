@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
@@ -96,6 +98,11 @@ def is_gone(pid: int) -> bool:
         return True
 
 
+def local(directory: Path) -> str:
+    """A configuration with one worker over local disk."""
+    return configuration(directory, over_local(directory / "data"))
+
+
 @contextlib.contextmanager
 def running(directory: Path, *, workers: int = 2, more: str = "", **env: str) -> Iterator[tuple[Node, Admin]]:
     config = configuration(directory, over_local(directory / "data"), workers=workers, more=more)
@@ -162,6 +169,16 @@ async def test_kill_9_of_the_supervisor_lets_requests_finish_and_workers_leave(t
             status, _ = await client.finish(b"56789")
             assert status == 200
             await until(lambda: all(is_gone(pid) for pid in workers), "workers leave")
+
+
+async def test_a_hung_worker_is_killed_and_replaced(tmp_path: Path) -> None:
+    with running(tmp_path, workers=1) as (node, admin):
+        (stuck,) = admin.workers()
+        os.kill(stuck, signal.SIGSTOP)
+        await until(lambda: is_gone(stuck), "the silent worker is killed")
+        await until(lambda: len(admin.workers()) == 1, "it is replaced")
+        assert admin.count("worker_restarts_total", reason="hung") == 1
+        assert (await once(node.s3, "PUT", f"/{BUCKET}/x", b"x"))[0] == 200
 
 
 async def test_a_worker_that_keeps_dying_is_replaced_at_once_and_then_after_growing_pauses(tmp_path: Path) -> None:
@@ -295,7 +312,7 @@ async def test_a_port_in_use_is_one_clear_line_and_exit_code_1(tmp_path: Path) -
 
 
 async def test_an_admin_port_in_use_is_one_clear_line_and_exit_code_1(tmp_path: Path) -> None:
-    config = configuration(tmp_path, over_local(tmp_path / "data"))
+    config = local(tmp_path)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -324,7 +341,7 @@ async def test_a_directory_that_another_node_serves_is_refused(tmp_path: Path) -
 
 
 async def test_a_configuration_that_cannot_work_is_exit_code_2(tmp_path: Path) -> None:
-    config = configuration(tmp_path, over_local(tmp_path / "data")) + "\n[gatewy]\nworkers = 3\n"
+    config = local(tmp_path) + "\n[gatewy]\nworkers = 3\n"
     code, said = await asyncio.to_thread(run_to_its_end, tmp_path, config)
     assert code == 2
     assert "gatewy" in said
@@ -403,6 +420,21 @@ async def test_no_secret_is_in_arguments_environment_core_dumps_or_log(tmp_path:
         assert nodes.SECRET_KEY not in node.log.read_text()
 
 
+def test_a_listener_with_a_certificate_speaks_tls_and_tells_its_days(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "node.pem"))
+    (tmp_path / "node.pem").chmod(0o600)
+    tls = f'tls = [{{ certificate = "{tmp_path}/node.pem", private_key = "{tmp_path}/node.pem" }}]'
+    config = re.sub(r"listeners = \[\{ (.*) \}\]", rf"listeners = [{{ \1, {tls} }}]", local(tmp_path))
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    with nodes.node(tmp_path, config) as node:
+        url = node.s3.endpoint.replace("http://127.0.0.1", "https://localhost")
+        with urllib.request.urlopen(f"{url}/health", timeout=5, context=trusting) as answer:
+            assert answer.status == 200
+        assert Admin(node.admin_url).count("certificate_days", certificate=f"{tmp_path}/node.pem") > 1
+
+
 async def test_the_admin_port_only_reads(tmp_path: Path) -> None:
     with running(tmp_path, workers=1) as (node, admin):
         for path in ("/healthz", "/readyz", "/metrics", "/status"):
@@ -443,7 +475,7 @@ async def test_systemd_is_told_of_every_turn(tmp_path: Path) -> None:
                 pass
             return True
 
-        config = configuration(tmp_path, over_local(tmp_path / "data"))
+        config = local(tmp_path)
         with nodes.node(tmp_path, config, env={"NOTIFY_SOCKET": str(tmp_path / "notify")}) as node:
             await until(lambda: told("READY=1"), "ready")
             await until(lambda: told("WATCHDOG=1"), "the watchdog is fed")
