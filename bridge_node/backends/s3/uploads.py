@@ -23,7 +23,7 @@ from bridge_node.errors import (
     StoredWrongly,
     TooLarge,
 )
-from bridge_node.objects import ObjectInfo, PartListing, Receipt, Stored, UploadListing
+from bridge_node.objects import Checksum, ObjectInfo, PartListing, Receipt, Stored, UploadListing
 from bridge_node.operations import (
     AbortUpload,
     CommitUpload,
@@ -61,6 +61,10 @@ class Handle(NamedTuple):
     def __str__(self) -> str:
         return f"{self.added}:{self.upload}"
 
+    def takes(self, checksum: Checksum | None) -> bool:
+        """False for a client's checksum of a part whose upload the node has opened with another algorithm."""
+        return checksum is None or self.added in {"", checksum.algorithm}
+
     def query(self, *fields: tuple[str, str | None]) -> str:
         return query(("uploadId", self.upload), *fields)
 
@@ -83,6 +87,8 @@ class Uploads(Objects):
 
     async def stage_part(self, bucket: str, op: StagePart) -> Receipt:
         handle = Handle.parse(op.upload)
+        if handle.added not in {"", op.checksum_algorithm}:
+            op = replace(op, checksum=None, checksum_algorithm=None)  # the source verifies it all the same
         with aborting(op.source):
             added = handle.added or ("md5" if self._spec.checksum == "md5" else None)
             body = await outgoing(op, added=added, trailers=self._trailers)
@@ -110,16 +116,20 @@ class Uploads(Objects):
 
     async def _commit(self, bucket: str, op: CommitUpload) -> Stored:
         asked = wire.writing(op.conditions)
-        receipts = op.receipts
+        handle, receipts = Handle.parse(op.upload), op.receipts
         if not self._trailers:
             receipts = tuple(replace(receipt, checksum=None) for receipt in receipts)
+        elif handle.added:
+            receipts = tuple(
+                receipt if handle.takes(receipt.checksum) else replace(receipt, checksum=None) for receipt in receipts
+            )
         elif op.checksum is not None:
             asked.append((f"x-amz-checksum-{op.checksum.algorithm}", op.checksum.value))
             asked.append(("x-amz-checksum-type", "COMPOSITE" if op.checksum.composite else "FULL_OBJECT"))
         if op.size is not None:
             asked.append(("x-amz-mp-object-size", str(op.size)))
         answer = await self._client.send(
-            "CommitUpload", "POST", bucket, op.key, Handle.parse(op.upload).query(), asked,
+            "CommitUpload", "POST", bucket, op.key, handle.query(), asked,
             documents.write_complete_request(receipts), repeatable=False, absent=NoSuchUpload,
         )  # fmt: skip
         stored = await self._result(documents.read_complete_result, answer)
