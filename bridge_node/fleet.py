@@ -207,6 +207,9 @@ class Fleet:
                 start_new_session=True,  # Ctrl-C is for the supervisor
             )
             reader = CountersReader(counts)
+        except BaseException:
+            ours.close()
+            raise
         finally:
             theirs.close()
             os.close(counts)

@@ -101,10 +101,10 @@ class Worker:
             gc.freeze()  # what is here now stays for good: the collector need not look at it again
             await self._channel.send(Ready(self._holder.current.version))
             await self._drain(await self._leave)
+            await self._pipeline.close()
+            await self._pool.close()
             for task in side:
                 task.cancel()
-        await self._pipeline.close()
-        await self._pool.close()
         if self._access is not None:
             await self._access.close()
 
