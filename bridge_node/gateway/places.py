@@ -4,9 +4,8 @@ Of several accounts the first in order that has the bucket counts. Where it was 
 that other workers and nodes, which ask for themselves, soon agree again after a bucket moved.
 """
 
-from dataclasses import dataclass
 from time import monotonic
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from bridge_node.backends.base import Backend
 from bridge_node.catalog import AccessKey, AccountAttachment, BackendSpec, Repository
@@ -25,8 +24,7 @@ class Pool(Protocol):
     def get(self, spec: BackendSpec) -> Backend: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """One bucket at one backend. `name` is the operator's label of the backend, `bucket` its own name there."""
 
     backend: Backend
@@ -42,19 +40,25 @@ class Places:
         self._clock = clock
         self._found: dict[tuple[str, str], tuple[AccountAttachment, float]] = {}
 
-    async def of(self, repository: Repository, bucket: str) -> Place:
+    def attached(self, repository: Repository, bucket: str) -> Place | None:
+        """Where an attached bucket lies; None for a name that is none."""
+        attachment = repository.attached(bucket)
+        if attachment is None:
+            return None
+        return Place(self._pool.get(attachment.backend), attachment.backend.name, attachment.bucket)
+
+    async def within_accounts(self, repository: Repository, bucket: str) -> Place:
         """Raises NoSuchBucket where no account of several has the bucket."""
-        attached = repository.attached(bucket)
-        if attached is not None:
-            return Place(self._pool.get(attached.backend), attached.backend.name, attached.bucket)
         accounts = repository.accounts
-        return self._within(accounts[0] if len(accounts) == 1 else await self._search(repository, bucket), bucket)
+        account = accounts[0] if len(accounts) == 1 else await self._search(repository, bucket)
+        return Place(self._pool.get(account.backend), account.backend.name, bucket)
 
     async def of_source(self, repository: Repository, bucket: str, target: Place) -> Place:
         """Where a copy's source lies; one that is not attached at all lies where the target does."""
-        if repository.attached(bucket) is None and not repository.accounts:
-            return Place(target.backend, target.name, bucket)
-        return await self.of(repository, bucket)
+        place = self.attached(repository, bucket)
+        if place is None and repository.accounts:
+            place = await self.within_accounts(repository, bucket)
+        return place or Place(target.backend, target.name, bucket)
 
     async def all(self, key: AccessKey, repository: Repository) -> list[BucketInfo]:
         """Every bucket that `key` may see, by name: each once, under the name that leads to it."""
@@ -79,9 +83,6 @@ class Places:
     def forget(self, repository: Repository, bucket: str) -> None:
         """The bucket turned out not to be where it was found."""
         self._found.pop((repository.id, bucket), None)
-
-    def _within(self, account: AccountAttachment, bucket: str) -> Place:
-        return Place(self._pool.get(account.backend), account.backend.name, bucket)
 
     async def _search(self, repository: Repository, bucket: str) -> AccountAttachment:
         name = (repository.id, bucket)

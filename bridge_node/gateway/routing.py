@@ -4,16 +4,16 @@ Backends know nothing of the wire: names, upload ids and continuation tokens are
 the way out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from bridge_node.catalog import AccessKey, Repository
 from bridge_node.errors import InvalidArgument, NoSuchBucket, NoSuchUpload, NotSupported, TooLarge
 from bridge_node.gateway import seals
-from bridge_node.gateway.copying import copy_object, stage_copy
+from bridge_node.gateway.copying import CopiedPart, copy_object, stage_copy
 from bridge_node.gateway.places import Place, Places
-from bridge_node.objects import BucketInfo, Listing, ObjectInfo, Part, Stored, UploadListing
+from bridge_node.objects import BucketInfo, Listing, ObjectInfo, Part, Receipt, Stored, UploadListing
 from bridge_node.operations import (
     AbortUpload,
     BucketOperation,
@@ -34,7 +34,6 @@ from bridge_node.operations import (
     ListParts,
     ListUploads,
     ListVersions,
-    ObjectOperation,
     OpenUpload,
     Operation,
     PutObject,
@@ -70,34 +69,75 @@ class Router:
 
     async def run(self, key: AccessKey, repository: Repository, operation: Operation) -> object:
         """Raises what the backend raises, and NotSupported or TooLarge for what the backend cannot do."""
-        match operation:
-            case ListBuckets():
-                return await self._list_buckets(key, repository, operation)
-            case CreateBucket():
-                await self._places.create(repository, operation.bucket)
-                return None
-            case BucketOperation():
-                return await self._run_in_bucket(repository, operation)
-            case _:
-                raise NotSupported
+        if isinstance(operation, ListBuckets):
+            return await self._list_buckets(key, repository, operation)
+        if not isinstance(operation, BucketOperation):
+            raise NotSupported
+        if isinstance(operation, CreateBucket):
+            await self._places.create(repository, operation.bucket)
+            return None
+        place = self._places.attached(repository, operation.bucket)
+        if place is None:
+            return await self._run_in_account(repository, operation)
+        return await self._work(repository, place, operation)
 
-    async def _run_in_bucket(self, repository: Repository, operation: BucketOperation) -> object:
-        place = await self._places.of(repository, operation.bucket)
+    async def _run_in_account(self, repository: Repository, operation: BucketOperation) -> object:
+        place = await self._places.within_accounts(repository, operation.bucket)
         try:
-            match operation:
-                case CopyObject() | StageCopy():
-                    return await self._copy(repository, place, operation)
-                case UploadOperation() | OpenUpload() | ListUploads():
-                    return await _run_upload(repository, place, operation)
-                case ObjectOperation():
-                    return await _run_object(place, operation)
-                case ListObjects():
-                    return await _list_objects(repository, place, operation)
-                case _:
-                    return await _run_bucket(place, operation)
+            return await self._work(repository, place, operation)
         except NoSuchBucket:
             self._places.forget(repository, operation.bucket)
             raise
+
+    def _work(  # noqa: C901, PLR0911, PLR0912 - one line an operation
+        self, repository: Repository, place: Place, op: BucketOperation
+    ) -> Awaitable[object]:
+        backend, bucket = place.backend, place.bucket
+        match op:
+            case GetObject():
+                return backend.get_object(bucket, op)
+            case HeadObject(range=None, part=None):
+                return backend.head_object(bucket, op)
+            case HeadObject():
+                return backend.head_part(bucket, op)
+            case PutObject():
+                return _put_object(place, op)
+            case DeleteObject():
+                _need(backend.capabilities.conditional_delete or not op.conditions)
+                return backend.delete_object(bucket, op)
+            case CopyObject():
+                return self._copy_object(repository, place, op)
+            case GetAttributes():
+                return _get_attributes(place, op)
+            case DescribeObject():
+                return backend.head_object(bucket, HeadObject(op.bucket, op.key, version_id=op.version_id))
+            case OpenUpload():
+                return _open_upload(repository, place, op)
+            case StagePart():
+                return _stage_part(place, _unsealed(repository, place, op))
+            case StageCopy():
+                return self._stage_copy(repository, place, _unsealed(repository, place, op))
+            case CommitUpload():
+                _need(backend.capabilities.conditional_put or not op.conditions)
+                return backend.commit_upload(bucket, _unsealed(repository, place, op))
+            case AbortUpload():
+                return backend.abort_upload(bucket, _unsealed(repository, place, op))
+            case ListParts():
+                return backend.list_parts(bucket, _unsealed(repository, place, op))
+            case ListObjects():
+                return _list_objects(repository, place, op)
+            case ListVersions():
+                return backend.list_versions(bucket, op) if op.limit else _empty(place)
+            case ListUploads():
+                return _list_uploads(repository, place, op)
+            case DeleteObjects():
+                _need(backend.capabilities.conditional_delete or not any(item.conditions for item in op.items))
+                return backend.delete_objects(bucket, op)
+            case HeadBucket() | DescribeBucket():
+                return backend.head_bucket(bucket)
+            case DeleteBucket():
+                return backend.delete_bucket(bucket)
+        raise NotSupported
 
     async def _list_buckets(self, key: AccessKey, repository: Repository, op: ListBuckets) -> BucketPage:
         after = op.after
@@ -113,34 +153,12 @@ class Router:
             return BucketPage(page)
         return BucketPage(page, seals.seal_position(repository, ("buckets", op.prefix), "", "", page[-1].name))
 
-    async def _copy(self, repository: Repository, place: Place, op: CopyObject | StageCopy) -> object:
-        source = await self._places.of_source(repository, op.source.bucket, place)
-        if isinstance(op, StageCopy):
-            return await stage_copy(source, place, _unsealed(repository, place, op))
+    async def _copy_object(self, repository: Repository, place: Place, op: CopyObject) -> Stored:
         _need(place.backend.capabilities.conditional_put or not op.conditions)
-        return await copy_object(source, place, op)
+        return await copy_object(await self._places.of_source(repository, op.source.bucket, place), place, op)
 
-
-async def _run_object(place: Place, op: ObjectOperation) -> object:  # noqa: PLR0911 - one line an operation
-    backend, bucket = place.backend, place.bucket
-    match op:
-        case GetObject():
-            return await backend.get_object(bucket, op)
-        case HeadObject(range=None, part=None):
-            return await backend.head_object(bucket, op)
-        case HeadObject():
-            return await backend.head_part(bucket, op)
-        case PutObject():
-            return await _put_object(place, op)
-        case DeleteObject():
-            _need(backend.capabilities.conditional_delete or not op.conditions)
-            return await backend.delete_object(bucket, op)
-        case GetAttributes():
-            return Attributes(*await backend.get_attributes(bucket, op))
-        case DescribeObject():
-            return await backend.head_object(bucket, HeadObject(op.bucket, op.key, version_id=op.version_id))
-        case _:
-            raise NotSupported
+    async def _stage_copy(self, repository: Repository, place: Place, op: StageCopy) -> CopiedPart:
+        return await stage_copy(await self._places.of_source(repository, op.source.bucket, place), place, op)
 
 
 async def _put_object(place: Place, op: PutObject) -> Stored:
@@ -150,48 +168,18 @@ async def _put_object(place: Place, op: PutObject) -> Stored:
     return await place.backend.put_object(place.bucket, op)
 
 
-async def _run_upload(
-    repository: Repository, place: Place, operation: UploadOperation | OpenUpload | ListUploads
-) -> object:
-    backend, bucket = place.backend, place.bucket
-    match operation:
-        case OpenUpload():
-            handle = await backend.open_upload(bucket, operation)
-            return seals.seal_upload(repository, place.name, bucket, operation.key, handle)
-        case ListUploads():
-            return await _list_uploads(repository, place, operation)
-    op = _unsealed(repository, place, operation)
-    match op:
-        case StagePart():
-            await _check_body(op, backend.capabilities.max_part_size)
-            return await backend.stage_part(bucket, op)
-        case CommitUpload():
-            _need(backend.capabilities.conditional_put or not op.conditions)
-            return await backend.commit_upload(bucket, op)
-        case AbortUpload():
-            await backend.abort_upload(bucket, op)
-            return None
-        case ListParts():
-            return await backend.list_parts(bucket, op)
-        case _:
-            raise NotSupported
+async def _get_attributes(place: Place, op: GetAttributes) -> Attributes:
+    return Attributes(*await place.backend.get_attributes(place.bucket, op))
 
 
-async def _run_bucket(place: Place, op: BucketOperation) -> object:
-    backend, bucket = place.backend, place.bucket
-    match op:
-        case HeadBucket() | DescribeBucket():
-            return await backend.head_bucket(bucket)
-        case DeleteBucket():
-            await backend.delete_bucket(bucket)
-            return None
-        case DeleteObjects():
-            _need(backend.capabilities.conditional_delete or not any(item.conditions for item in op.items))
-            return await backend.delete_objects(bucket, op)
-        case ListVersions():
-            return await backend.list_versions(bucket, op) if op.limit else await _empty(place)
-        case _:
-            raise NotSupported
+async def _open_upload(repository: Repository, place: Place, op: OpenUpload) -> str:
+    handle = await place.backend.open_upload(place.bucket, op)
+    return seals.seal_upload(repository, place.name, place.bucket, op.key, handle)
+
+
+async def _stage_part(place: Place, op: StagePart) -> Receipt:
+    await _check_body(op, place.backend.capabilities.max_part_size)
+    return await place.backend.stage_part(place.bucket, op)
 
 
 async def _list_objects(repository: Repository, place: Place, op: ListObjects) -> Listing:

@@ -19,6 +19,7 @@ from bridge_node.gateway.s3.fields import copy_source
 from bridge_node.gateway.s3.frontend import S3Frontend
 from bridge_node.gateway.s3.requests import Parser
 from bridge_node.operations import Access, CopySource, GetObject, ListObjects, Operation
+from bridge_node.protocols.s3.sigv4 import ALGORITHM
 from bridge_node.settings import Cors, Gateway, Limits, S3Settings
 
 KEY = AccessKey("AK", SecretStr("s"), "r", Access.READ | Access.WRITE | Access.ADMIN)
@@ -54,7 +55,7 @@ values = st.one_of(
             "", "*", '"etag"', "bytes=0-1", "bytes=-5", "2", "url", "0", "-1", "10001", "9" * 20, "REPLACE", "²", "١",
             "bucket/key?versionId=1", "%2Fb%2Fk", "%FF", "UNSIGNED-PAYLOAD", "CRC32", "FULL_OBJECT", "a" * 2100,
             "STREAMING-UNSIGNED-PAYLOAD-TRAILER", "multipart/form-data; boundary=x", "20270115T080000Z",
-            f"AWS4-HMAC-SHA256 Credential=AK/20270115/us-east-1/s3/aws4_request, SignedHeaders=host, Signature={'0' * 64}",
+            f"{ALGORITHM} Credential=AK/20270115/us-east-1/s3/aws4_request, SignedHeaders=host, Signature={'0' * 64}",
         ]
     ),
 )  # fmt: skip

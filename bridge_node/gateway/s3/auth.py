@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.h
 import hashlib
 import hmac
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from bridge_node.body import ByteSource
@@ -41,13 +41,12 @@ class Hosts:
         self._external = tuple(urlsplit(url).netloc for url in external_urls)
         self._proxies = proxies
 
-    def signed_by(self, request: Request) -> Iterator[str]:
-        """Hosts that the client may have signed: as received first, each once."""
+    def others(self, request: Request) -> Iterator[str]:
+        """Hosts that the client may have signed instead of the one that was received, each once."""
         received = request.headers.get("host", "")
-        yield received
-        seen = {received}
         bare = without_port(received)
         forwarded = self._proxies.forwarded_host(request)
+        seen = {received}
         for host in (bare, f"{bare}:{request.local_port}", forwarded, *self._external):
             if host and host not in seen:
                 seen.add(host)
@@ -81,8 +80,7 @@ class FailureLimit:
             self._failures = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Claimant:
+class Claimant(NamedTuple):
     """Who a request says it is from, as the catalog knows it; the signature is still to be checked."""
 
     key: AccessKey
@@ -152,18 +150,27 @@ class Authenticator:
 
     def _signed_host(self, request: Request, auth: Authorization, claimant: Claimant) -> str:
         """The host that makes the signature right; raises SignatureMismatch when none does."""
-        canonical = b""
-        for host in self._hosts.signed_by(request):
-            tried = sigv4.canonical_request(request.method, request.path, request.query, request.headers, auth, host)
-            if hmac.compare_digest(sigv4.signature(claimant.signing, auth, tried), auth.signature):
+        received = request.headers.get("host", "")
+        canonical = _canonical(request, auth, received)
+        if _agrees(auth, claimant, canonical):
+            return received
+        for host in self._hosts.others(request):
+            if _agrees(auth, claimant, _canonical(request, auth, host)):
                 return host
-            canonical = canonical or tried
         error = SignatureMismatch(AWSAccessKeyId=auth.access_key)
         error.evidence = {
             "canonical_sha256": hashlib.sha256(canonical).hexdigest(),
             "signed_headers": ";".join(auth.signed_headers),
         }
         raise error
+
+
+def _canonical(request: Request, auth: Authorization, host: str) -> bytes:
+    return sigv4.canonical_request(request.method, request.path, request.query, request.headers, auth, host)
+
+
+def _agrees(auth: Authorization, claimant: Claimant, canonical: bytes) -> bool:
+    return hmac.compare_digest(sigv4.signature(claimant.signing, auth, canonical), auth.signature)
 
 
 def _asks_for_the_region(request: Request, auth: Authorization) -> bool:
