@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bridge_node.backends.local import LocalBackend
+from bridge_node.backends.local.layout import TMP
 from bridge_node.errors import BackendFailure, BackendMisbehaved, NoSuchKey, OutcomeUnknown
 from tests.conformance.backends.subject import Subject, TrickledSource
 from tests.integration.local_scenarios import BUCKET, NEW, OLD, PART, SMALL
@@ -156,7 +157,7 @@ async def test_an_acknowledged_change_survives_a_power_cut(
     await change(subject)
     assert audit.renamed_unsynced == []
     assert audit.unsynced == set()
-    beside = tuple(os.fsencode(data_directory / name) for name in (f"{BUCKET}/tmp", ".bridge-node"))
+    beside = tuple(os.fsencode(data_directory / name) for name in (f"{BUCKET}/{TMP.decode()}", ".bridge-node"))
     assert {path for path in audit.lost() if not path.startswith(beside)} == set()
 
 

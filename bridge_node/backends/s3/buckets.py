@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from bridge_node.backends.bucketnames import check_bucket_name
 from bridge_node.backends.s3.account import Account
 from bridge_node.backends.s3.client import query
 from bridge_node.errors import BackendRefused, NoSuchBucket
@@ -35,6 +36,7 @@ class Buckets(Account):
         return BucketInfo(bucket, region=self._client.region_of(bucket))
 
     async def create_bucket(self, bucket: str) -> None:
+        check_bucket_name(bucket)
         self._client.forget(bucket)
         document = documents.write_create_bucket(self._spec.region)
         await self._client.done("CreateBucket", "PUT", bucket, body=document or None, repeatable=False)

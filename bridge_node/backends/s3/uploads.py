@@ -7,6 +7,8 @@ from dataclasses import replace
 from hashlib import md5
 from typing import NamedTuple
 
+from bridge_node import checksums
+from bridge_node import checksums
 from bridge_node.backends.s3 import headers as wire
 from bridge_node.backends.s3.bodies import outgoing
 from bridge_node.backends.s3.client import query
@@ -14,6 +16,8 @@ from bridge_node.backends.s3.headers import Headers
 from bridge_node.backends.s3.objects import Objects
 from bridge_node.body import aborting
 from bridge_node.errors import (
+    BackendMisbehaved,
+    BadDigest,
     BridgeError,
     InvalidPartOrder,
     InvalidRequest,
@@ -23,7 +27,7 @@ from bridge_node.errors import (
     StoredWrongly,
     TooLarge,
 )
-from bridge_node.objects import Checksum, ObjectInfo, PartListing, Receipt, Stored, UploadListing
+from bridge_node.objects import ObjectInfo, PartListing, Receipt, Stored, UploadListing
 from bridge_node.operations import (
     AbortUpload,
     CommitUpload,
@@ -44,26 +48,25 @@ COPIED_PART = 1024**3
 PARALLEL_COPIES = 4
 
 
-class Handle(NamedTuple):
-    """The backend's upload id, and the checksum that the node itself adds to parts (promise 7).
+_ADDED = checksums.ALGORITHMS | {"", "md5", "none"}
 
-    It must be the one that the upload was opened with, and the node that stages a part may not have opened it.
+
+class Handle(NamedTuple):
+    """The store's own upload id and, where the client chose one, the checksum that the upload was opened with.
+
+    The node that stages a part may not be the one that opened the upload (promise 7).
     """
 
     upload: str
-    added: str = ""
+    algorithm: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> "Handle":
-        added, _, upload = text.partition(":")
-        return cls(upload, added)
+        algorithm, colon, upload = text.partition(":")
+        return cls(upload, algorithm) if colon and algorithm in checksums.ALGORITHMS else cls(text)
 
     def __str__(self) -> str:
-        return f"{self.added}:{self.upload}"
-
-    def takes(self, checksum: Checksum | None) -> bool:
-        """False for a client's checksum of a part whose upload the node has opened with another algorithm."""
-        return checksum is None or self.added in {"", checksum.algorithm}
+        return f"{self.algorithm}:{self.upload}" if self.algorithm else self.upload
 
     def query(self, *fields: tuple[str, str | None]) -> str:
         return query(("uploadId", self.upload), *fields)
@@ -73,25 +76,26 @@ class Uploads(Objects):
     async def open_upload(self, bucket: str, op: OpenUpload) -> str:
         """Where the client wants no checksum of its own, parts and object get the node's (promise 1)."""
         asked = wire.described(op.content, op.metadata)
-        algorithm, composite, added = op.checksum_algorithm, op.checksum_composite, ""
-        if algorithm is None:
-            algorithm, composite, added = self._spec.checksum, False, self._spec.checksum
-        if not self._trailers:
-            added = ""
-        else:
-            asked.append(("x-amz-checksum-algorithm", algorithm.upper()))
+        chosen = op.checksum_algorithm if self._trailers else None
+        if self._trailers:
+            composite = op.checksum_composite if chosen else False
+            asked.append(("x-amz-checksum-algorithm", (chosen or self._spec.checksum).upper()))
             if composite is not None:
                 asked.append(("x-amz-checksum-type", "COMPOSITE" if composite else "FULL_OBJECT"))
         answer = await self._client.send("OpenUpload", "POST", bucket, op.key, "uploads=", asked)
-        return str(Handle(await self._read(documents.read_initiate_result, answer), added))
+        return str(Handle(await self._read(documents.read_initiate_result, answer), chosen))
 
     async def stage_part(self, bucket: str, op: StagePart) -> Receipt:
+        """A part's own checksum yields where its upload was opened with another: the source verifies it all the same.
+
+        aioboto3 and the AWS SDK for C++ open uploads without one and then name one for each part.
+        """
         handle = Handle.parse(op.upload)
-        if handle.added not in {"", op.checksum_algorithm}:
-            op = replace(op, checksum=None, checksum_algorithm=None)  # the source verifies it all the same
-        with aborting(op.source):
-            added = handle.added or ("md5" if self._spec.checksum == "md5" else None)
-            body = await outgoing(op, added=added, trailers=self._trailers)
+        algorithm = handle.algorithm or self._added
+        if self._trailers and op.checksum_algorithm != algorithm:
+            op = replace(op, checksum=None, checksum_algorithm=None)
+        with aborting(op.source), self._declared(op):
+            body = await outgoing(op, added=algorithm, trailers=self._trailers)
             answer = await self._client.done(
                 "StagePart", "PUT", bucket, op.key, query=handle.query(("partNumber", str(op.label))),
                 headers=body.headers, body=body.source, payload=body.payload, absent=NoSuchUpload,
@@ -115,23 +119,29 @@ class Uploads(Objects):
             return proven
 
     async def _commit(self, bucket: str, op: CommitUpload) -> Stored:
+        handle = Handle.parse(op.upload)
+        algorithm = (handle.algorithm or self._added) if self._trailers else None
         asked = wire.writing(op.conditions)
-        handle, receipts = Handle.parse(op.upload), op.receipts
-        if not self._trailers:
-            receipts = tuple(replace(receipt, checksum=None) for receipt in receipts)
-        elif handle.added:
-            receipts = tuple(
-                receipt if handle.takes(receipt.checksum) else replace(receipt, checksum=None) for receipt in receipts
-            )
-        elif op.checksum is not None:
-            asked.append((f"x-amz-checksum-{op.checksum.algorithm}", op.checksum.value))
+        if op.checksum is not None and op.checksum.algorithm == algorithm:
+            asked.append((f"x-amz-checksum-{algorithm}", op.checksum.value))
             asked.append(("x-amz-checksum-type", "COMPOSITE" if op.checksum.composite else "FULL_OBJECT"))
+        elif op.checksum is not None:
+            raise InvalidRequest(reason="checksum_of_another_kind")
         if op.size is not None:
             asked.append(("x-amz-mp-object-size", str(op.size)))
-        answer = await self._client.send(
-            "CommitUpload", "POST", bucket, op.key, handle.query(), asked,
-            documents.write_complete_request(receipts), repeatable=False, absent=NoSuchUpload,
-        )  # fmt: skip
+        receipts = [
+            one if one.checksum is None or one.checksum.algorithm == algorithm else replace(one, checksum=None)
+            for one in op.receipts
+        ]
+        try:
+            answer = await self._client.send(
+                "CommitUpload", "POST", bucket, op.key, handle.query(), asked,
+                documents.write_complete_request(receipts), repeatable=False, absent=NoSuchUpload,
+            )  # fmt: skip
+        except BackendMisbehaved as error:
+            if op.checksum is not None and error.reason == "backend_400_BadDigest":
+                raise BadDigest(reason="checksum_differs") from error  # the client's own word about the whole
+            raise
         stored = await self._result(documents.read_complete_result, answer)
         sizes = [receipt.size for receipt in receipts if receipt.size is not None]
         size = sum(sizes) if len(sizes) == len(receipts) else op.size or 0
@@ -161,13 +171,12 @@ class Uploads(Objects):
         return await self._read(listings.read_parts, answer)
 
     async def list_uploads(self, bucket: str, op: ListUploads) -> UploadListing:
-        """A listed handle does not know what checksum its upload was opened with, so that none is added to parts."""
-        page = await self._listed(
+        after = Handle.parse(op.after_upload).upload if op.after_upload else ""
+        return await self._listed(
             "ListUploads", bucket, listings.read_uploads,
             ("delimiter", op.delimiter), ("key-marker", op.after), ("max-uploads", str(op.limit)),
-            ("prefix", op.prefix), ("upload-id-marker", Handle.parse(op.after_upload or "").upload), also="uploads=",
+            ("prefix", op.prefix), ("upload-id-marker", after), also="uploads=",
         )  # fmt: skip
-        return replace(page, uploads=tuple(replace(one, handle=str(Handle(one.handle))) for one in page.uploads))
 
     # --- copies ---
 

@@ -20,7 +20,7 @@ async def test_a_bucket_that_is_there_is_not_made_again(subject: Subject) -> Non
     assert await subject.get("key") == b"x"
 
 
-@pytest.mark.parametrize("name", ["ab", "UPPER", "a_b", "..", "a/b", "a..b", "-ab", "192.168.0.1", "x" * 64, ""])
+@pytest.mark.parametrize("name", ["ab", "UPPER", "a_b", "..", "a/b", "a..b", "-ab", "192.168.0.1", "x" * 64])
 async def test_a_name_that_is_none_is_refused(subject: Subject, name: str) -> None:
     with pytest.raises(InvalidBucketName):
         await subject.backend.create_bucket(name)
