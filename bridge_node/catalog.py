@@ -103,6 +103,11 @@ class Repository:
         """The attached bucket that `name` means: by real name, then by folder."""
         return self.names.get(name)
 
+    def counted_as(self, name: str) -> str:
+        """Id of the attachment that usage of `name` belongs to: what is not attached lies in an account, if any."""
+        attachment = self.names.get(name) or next(iter(self.accounts), None)
+        return attachment.id if attachment else ""
+
 
 @dataclass(frozen=True, slots=True)
 class AccessKey:
@@ -113,6 +118,8 @@ class AccessKey:
     repository: str
     access: Access
     buckets: frozenset[str] | None = None
+    platform_id: str = ""
+    """The platform's own id of it, by which usage is reported; empty for keys of the configuration file."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +140,13 @@ class Catalog:
                 *(account.backend for account in repository.accounts),
             )
         )
+
+
+def joined(own: Catalog, given: Catalog, version: int) -> Catalog:
+    """The operator's own catalog and what a platform gave. What is the operator's cannot be taken over."""
+    repositories = {name: one for name, one in given.repositories.items() if name not in own.repositories}
+    keys = {name: key for name, key in given.keys.items() if key.repository in repositories and name not in own.keys}
+    return Catalog(version, {**repositories, **own.repositories}, {**keys, **own.keys})
 
 
 class CatalogHolder:

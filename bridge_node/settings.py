@@ -50,6 +50,15 @@ def _looked_up(value: object, info: ValidationInfo) -> object:
     raise ValueError("must be text, {file = …}, {env = …} or {name = …}")
 
 
+def _looked_up_if_there(value: object, info: ValidationInfo) -> object:
+    try:
+        return _looked_up(value, info)
+    except ValueError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
+
+
 def _absolute(path: Path, info: ValidationInfo) -> Path:
     if not str(path).isprintable():
         raise ValueError("must not contain control characters")
@@ -61,6 +70,8 @@ Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
 Location = Annotated[Path, AfterValidator(_absolute)]
 Secret = Annotated[SecretStr, BeforeValidator(_looked_up)]
+PassingSecret = Annotated[SecretStr | None, BeforeValidator(_looked_up_if_there)]
+"""A secret that may be taken away once it was used: a reference to a file that is gone means none."""
 
 
 class Section(BaseModel):
@@ -265,6 +276,8 @@ class BucketSettings(Section):
     """The bucket's name there."""
     folder: str = ""
     """A second name under which clients find it."""
+    id: str = ""
+    """Its id on a platform that gives no configuration; only buckets with one are reported there."""
 
 
 class KeySettings(Section):
@@ -297,6 +310,49 @@ class RepositorySettings(Section):
     """Whether copies may read buckets of its backends that are not attached."""
 
 
+class Platform(Section):
+    """The platform that the node belongs to; without `url` the node stands alone."""
+
+    url: str = ""
+    """`https://host[:port]` of the platform; plain HTTP only on loopback."""
+    ca_file: Annotated[Location | None, Field(examples=["/etc/bridge-node/platform-ca.pem"])] = None
+    """PEM file of the certificate authorities to trust for it; none: the system's."""
+    organisation: str = ""
+    """Id of the organisation that the node belongs to."""
+    organisation_key: Annotated[PassingSecret, Field(examples=[{"file": "/etc/bridge-node/organisation.pem"}])] = None
+    """The organisation's private key (PEM), to enrol; afterwards `bridge-node node forget-org-key` takes it away."""
+    platform_keys: Annotated[Location | None, Field(examples=["/etc/bridge-node/platform-keys.json"])] = None
+    """JWK set of the platform's keys; none: those that it shows when the node enrols are trusted from then on."""
+    node_id: str = ""
+    """Name of this node within its organisation; empty: its address towards the platform when it first enrols."""
+    region: str = "us-east-1"
+    """Region that the node says it stands in."""
+    provider: str = ""
+    """Cloud that the node says it runs on, such as `AWS`."""
+    external_url: str = ""
+    """URL under which applications reach this node, for the platform's list of nodes."""
+    allow_private_addresses: bool = False
+    """Whether buckets of the platform may lie at loopback, private or link-local addresses."""
+    local_roots: tuple[str, ...] = ()
+    """Names of `local_roots` that buckets of the platform may lie in."""
+    lease_limit: Seconds = 7 * 24 * 3600.0
+    """Longest time to serve what the platform gave while it is away; the platform itself may allow less."""
+    report_seconds: Seconds = 60.0
+    """Time between two reports of statuses and usage."""
+    poll_seconds: Annotated[float, Field(ge=0, le=55)] = 55.0
+    """How long the platform may let a question for changes wait."""
+    call_timeout: Seconds = 15.0
+    """Longest time for the platform to answer, beyond what it may wait."""
+    retry_limit: Seconds = 300.0
+    """Longest pause between two attempts to reach the platform."""
+    spool_days: Annotated[float, Field(gt=0)] = 7.0
+    """How long reports are kept that the platform does not take."""
+    spool_bytes: Annotated[int, Field(ge=64 * 1024)] = 256 * 1024 * 1024
+    """Most bytes of such reports; beyond it the oldest minutes are merged into hours."""
+    unregister_on_drain: bool = False
+    """Whether the node leaves the platform's list when it stops; it stays enrolled."""
+
+
 class Settings(Section):
     """The whole configuration."""
 
@@ -311,6 +367,7 @@ class Settings(Section):
     limits: Limits = Limits()
     admin: Admin = Admin()
     log: Log = Log()
+    platform: Annotated[Platform, NeedsRestart()] = Platform()
     backends: dict[str, BackendSettings] = {}
     """Places that store objects, by name."""
     repositories: dict[str, RepositorySettings] = {}

@@ -95,7 +95,10 @@ def _repository(
         token_key=_derived(shared, name),
         buckets=tuple(
             BucketAttachment(
-                f"{name}/{bucket.backend}/{bucket.bucket}", backends[bucket.backend], bucket.bucket, bucket.folder
+                bucket.id or f"{name}/{bucket.backend}/{bucket.bucket}",
+                backends[bucket.backend],
+                bucket.bucket,
+                bucket.folder,
             )
             for bucket in repository.buckets
         ),

@@ -13,6 +13,10 @@ class Usage:
     repository: str = ""
     bucket: str = ""
     access_key: str = ""
+    bucket_id: str = ""
+    """Id of the attachment that `bucket` was found as."""
+    key_id: str = ""
+    """The platform's id of the access key; empty for keys of the configuration file."""
     status: int = 0
     received: int = 0
     sent: int = 0

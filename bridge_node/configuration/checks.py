@@ -41,6 +41,7 @@ def check(settings: Settings) -> Iterator[Finding]:
     yield from _listeners(settings)
     yield from _names_of_this_node(settings)
     yield from _roots(settings)
+    yield from _platform(settings)
     for name, backend in settings.backends.items():
         yield from _backend(settings, name, backend)
     yield from _shared_roots(settings)
@@ -54,7 +55,7 @@ def check(settings: Settings) -> Iterator[Finding]:
 
 def remarks(settings: Settings) -> Iterator[Finding]:
     """What works and is probably not what was meant."""
-    if not settings.repositories:
+    if not settings.repositories and not settings.platform.url:
         yield Finding(("repositories",), "there are none: the node will serve nothing")
     used = {name for repository in settings.repositories.values() for name in _backends_of(repository)}
     for name in settings.backends:
@@ -178,6 +179,37 @@ def _no_url(url: str, *, schemes: tuple[str, ...] = ("https", "http"), slash: bo
     if parts.path.strip("/" if slash else "") or parts.query or parts.fragment:
         return f"{quoted(url)} must end after host and port"
     return None
+
+
+# the platform
+
+
+def _platform(settings: Settings) -> Iterator[Finding]:
+    platform = settings.platform
+    for name in ("organisation", "node_id", "region", "provider"):
+        if not re.fullmatch(r"[^|\x00-\x1f\x7f]{0,128}", getattr(platform, name)):
+            yield Finding(("platform", name), "must not contain '|' or control characters, nor be longer than 128")
+    for index, root in enumerate(platform.local_roots):
+        if root not in settings.local_roots:
+            yield Finding(("platform", "local_roots", index), _unknown_name(root, settings.local_roots, "local_roots"))
+    if platform.external_url and (complaint := _no_url(platform.external_url)):
+        yield Finding(("platform", "external_url"), complaint)
+    for key, file in (("ca_file", platform.ca_file), ("platform_keys", platform.platform_keys)):
+        if file:
+            yield from _readable(("platform", key), file)
+    if not platform.url:
+        return
+    if complaint := _no_url(platform.url):
+        yield Finding(("platform", "url"), complaint)
+    elif platform.url.startswith("http://") and not _is_loopback(urlsplit(platform.url).hostname or ""):
+        yield Finding(("platform", "url"), "must be https://host[:port]: plain HTTP is for loopback only")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 # backends

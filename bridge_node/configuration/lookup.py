@@ -43,7 +43,9 @@ class SecretLookup:
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 (directory / name).stat()
                 return directory / name
-        raise ValueError(f"no file {quoted(name)} in {' or '.join(map(str, self._directories))}")
+        raise ValueError(
+            f"no file {quoted(name)} in {' or '.join(map(str, self._directories))}"
+        ) from FileNotFoundError(name)
 
 
 def _read(path: Path) -> str:

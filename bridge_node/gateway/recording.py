@@ -7,6 +7,7 @@ from typing import Protocol
 import structlog
 
 from bridge_node.body import ByteSource
+from bridge_node.catalog import Repository
 from bridge_node.errors import BackendFailure, BridgeError, ConditionFailed, InvalidRange, NotFound, OutcomeUnknown
 from bridge_node.gateway.frontend import Caller
 from bridge_node.gateway.http import Request, Response, Sent
@@ -32,10 +33,11 @@ class AccessLog(Protocol):
 class Record:
     """Filled in while a request runs, by the step that learns it."""
 
-    __slots__ = ("_began", "error_code", "operation", "request", "sent", "usage", "work")
+    __slots__ = ("_began", "_repository", "error_code", "operation", "request", "sent", "usage", "work")
 
     def __init__(self, request: Request, protocol: str) -> None:
         self._began = perf_counter()
+        self._repository: Repository | None = None
         self.request = request
         self.usage = Usage(protocol)
         self.operation: Operation | None = None
@@ -46,7 +48,9 @@ class Record:
 
     def admitted(self, caller: Caller) -> None:
         """From here on the request is the caller's, and its body is counted."""
+        self._repository = caller.repository
         self.usage.access_key = caller.key.id
+        self.usage.key_id = caller.key.platform_id
         self.usage.repository = caller.repository.id
         if self.request.has_length:
             caller.body = CountedSource(caller.body, self.usage)
@@ -56,6 +60,8 @@ class Record:
         self.usage.operation = type(operation).__name__
         if isinstance(operation, BucketOperation):
             self.usage.bucket = operation.bucket
+            if self._repository is not None:
+                self.usage.bucket_id = self._repository.counted_as(operation.bucket)
 
     def changed(self, outcome: object) -> None:
         """Counts what a write changed (promise 8)."""
