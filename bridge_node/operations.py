@@ -143,6 +143,8 @@ class GetObject(ObjectOperation):
     checksum: bool = False
     pin: str | None = None
     """Set by the node when it resumes: the bytes must be of exactly this version (promise 9)."""
+    if_range: str | float | None = None
+    """Etag or epoch second of the version that `range` is wanted of; of another one, all of it. No backend sees it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,19 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from bridge_node.catalog import AccessKey, Repository
-from bridge_node.errors import InvalidArgument, NoSuchBucket, NoSuchUpload, NotSupported, TooLarge
+from bridge_node.errors import (
+    InvalidArgument,
+    InvalidRange,
+    NoSuchBucket,
+    NoSuchUpload,
+    NotSupported,
+    PreconditionFailed,
+    TooLarge,
+)
 from bridge_node.gateway import seals
 from bridge_node.gateway.copying import CopiedPart, copy_object, stage_copy
 from bridge_node.gateway.places import Place, Places
-from bridge_node.objects import BucketInfo, Listing, ObjectInfo, Part, Receipt, Stored, UploadListing
+from bridge_node.objects import BucketInfo, Listing, ObjectInfo, ObjectStream, Part, Receipt, Stored, UploadListing
 from bridge_node.operations import (
     AbortUpload,
     BucketOperation,
@@ -94,8 +102,10 @@ class Router:
     ) -> Awaitable[object]:
         backend, bucket = place.backend, place.bucket
         match op:
-            case GetObject():
+            case GetObject(if_range=None):
                 return backend.get_object(bucket, op)
+            case GetObject():
+                return _get_object_if_range(place, op)
             case HeadObject(range=None, part=None):
                 return backend.head_object(bucket, op)
             case HeadObject():
@@ -159,6 +169,27 @@ class Router:
 
     async def _stage_copy(self, repository: Repository, place: Place, op: StageCopy) -> CopiedPart:
         return await stage_copy(await self._places.of_source(repository, op.source.bucket, place), place, op)
+
+
+async def _get_object_if_range(place: Place, op: GetObject) -> ObjectStream:
+    """The range if the object is still the version that the client has a part of, else the whole (RFC 9110 §13.1.5)."""
+    part, whole = replace(op, if_range=None), replace(op, if_range=None, range=None)
+    try:
+        stream = await place.backend.get_object(place.bucket, part)
+    except InvalidRange as error:
+        stream = await place.backend.get_object(place.bucket, whole)
+        if _is_version(stream.info, op.if_range):
+            stream.source.abort(error)
+            raise
+        return stream
+    if _is_version(stream.info, op.if_range):
+        return stream
+    stream.source.abort(PreconditionFailed(Condition="If-Range"))
+    return await place.backend.get_object(place.bucket, whole)
+
+
+def _is_version(info: ObjectInfo, named: str | float | None) -> bool:
+    return info.etag == named if isinstance(named, str) else int(info.last_modified) == named
 
 
 async def _put_object(place: Place, op: PutObject) -> Stored:

@@ -9,7 +9,7 @@ from bridge_node.checksums import ALGORITHMS, COMPOSITE, FULL_OBJECT
 from bridge_node.errors import InvalidArgument, InvalidRequest, KeyTooLong, MetadataTooLarge, NotSupported
 from bridge_node.objects import CONTENT_HEADERS, NO_CONDITIONS, NO_HEADERS, Checksum, Conditions
 from bridge_node.operations import CopySource
-from bridge_node.protocols.http import conditions, is_field_value, percent_decoded
+from bridge_node.protocols.http import conditions, is_field_value, parse_http_date, percent_decoded
 
 DEFAULT_CONTENT_TYPE = "binary/octet-stream"
 LONGEST_KEY = 1024
@@ -134,6 +134,16 @@ def write_conditions(headers: Mapping[str, str]) -> Conditions:
             "A header you provided implies functionality that is not implemented", reason="write_condition"
         )
     return given
+
+
+def if_range(headers: Mapping[str, str]) -> str | float | None:
+    """The version that a range is wanted of; what is neither a strong tag nor a date names none (RFC 9110 §13.1.5)."""
+    text = headers.get("if-range")
+    if text is None or "range" not in headers:
+        return None
+    if text.startswith('"'):
+        return text.strip('"')
+    return parse_http_date(text) or ""
 
 
 def copy_source(headers: Mapping[str, str]) -> CopySource:

@@ -13,7 +13,7 @@ from bridge_node.gateway.frontend import Caller, WithDocument
 from bridge_node.gateway.http import Request
 from bridge_node.gateway.s3 import fields
 from bridge_node.gateway.s3.addressing import Addressing
-from bridge_node.objects import NO_HEADERS
+from bridge_node.objects import NO_HEADERS, ByteRange
 from bridge_node.operations import (
     AbortUpload,
     CommitUpload,
@@ -155,12 +155,19 @@ def _unknown_parameter(name: str) -> NotSupported:
 def _get_object(ask: Ask) -> GetObject:
     headers, values = ask.headers, ask.values
     wanted = conditions(headers)
-    span = parse_range(headers["range"]) if "range" in headers else None
-    if not values:
-        return GetObject(ask.bucket, ask.key, span, None, wanted, None, _wants_checksum(headers))
+    if not values and "range" not in headers:
+        return GetObject(ask.bucket, ask.key, None, None, wanted, None, _wants_checksum(headers))
     fields.check_overrides(values)
-    part = _part_of_read(ask)
-    return GetObject(ask.bucket, ask.key, span, part, wanted, fields.version(values), _wants_checksum(headers))
+    return GetObject(
+        ask.bucket,
+        ask.key,
+        _range(headers),
+        _part_of_read(ask),
+        wanted,
+        fields.version(values),
+        _wants_checksum(headers),
+        if_range=fields.if_range(headers),
+    )
 
 
 def _head_object(ask: Ask) -> HeadObject:
@@ -168,12 +175,16 @@ def _head_object(ask: Ask) -> HeadObject:
     return HeadObject(
         ask.bucket,
         ask.key,
-        parse_range(ask.headers["range"]) if "range" in ask.headers else None,
+        _range(ask.headers),
         _part_of_read(ask),
         conditions(ask.headers),
         fields.version(ask.values),
         _wants_checksum(ask.headers),
     )
+
+
+def _range(headers: Mapping[str, str]) -> ByteRange | None:
+    return parse_range(headers["range"]) if "range" in headers else None
 
 
 def _wants_checksum(headers: Mapping[str, str]) -> bool:

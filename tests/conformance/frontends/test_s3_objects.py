@@ -247,6 +247,31 @@ async def test_a_range_beyond_the_end_is_416(gateway: Gateway, data: bytes, aske
     assert answer.headers["content-range"] == f"bytes */{len(data)}"
 
 
+@pytest.mark.parametrize(
+    ("version", "asked", "status"),
+    [
+        ("{etag}", "bytes=1-2", 206),
+        ("{modified}", "bytes=1-2", 206),
+        ('"other"', "bytes=1-2", 200),
+        ('W/"weak"', "bytes=1-2", 200),
+        ("garbage", "bytes=1-2", 200),
+        ("Mon, 01 Jan 2001 00:00:00 GMT", "bytes=1-2", 200),
+        ("{etag}", "bytes=10-", 416),
+        ('"other"', "bytes=10-", 200),
+    ],
+)
+async def test_a_range_of_another_version_is_the_whole_object(
+    gateway: Gateway, version: str, asked: str, status: int
+) -> None:
+    await gateway.put("/photos/k", b"0123456789")
+    head = (await gateway.call("HEAD", "/photos/k")).headers
+    version = version.replace("{etag}", head["etag"]).replace("{modified}", head["last-modified"])
+    answer = await gateway.call("GET", "/photos/k", headers=[("Range", asked), ("If-Range", version)])
+    assert answer.status == status
+    if status != 416:
+        assert answer.body == (b"12" if status == 206 else b"0123456789")
+
+
 async def test_part_1_of_an_object_that_has_no_parts_is_all_of_it(gateway: Gateway) -> None:
     await gateway.put("/photos/k", b"0123456789")
     answer = await gateway.call("GET", "/photos/k?partNumber=1")
