@@ -3,7 +3,8 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TypeVar
 
@@ -14,8 +15,9 @@ from bridge_node.backends.s3.client import Client
 from bridge_node.backends.s3.headers import checksum_of, etag_of
 from bridge_node.backends.transport import Transport
 from bridge_node.catalog import BackendSpec
-from bridge_node.errors import BackendFailure, BackendMisbehaved, MalformedDocument, OutcomeUnknown
+from bridge_node.errors import BackendFailure, BackendMisbehaved, BadDigest, MalformedDocument, OutcomeUnknown
 from bridge_node.objects import Stored
+from bridge_node.operations import PutObject, StagePart
 from bridge_node.protocols.s3.documents import ErrorDocument
 from bridge_node.protocols.s3.errors import from_wire
 
@@ -41,11 +43,25 @@ class Account:
         self._clock = clock
         self._trailers = spec.checksum in {"crc32c", "crc64nvme"}
         """Whether the store knows S3's newer checksums, behind a body too (checklist 12)."""
+        self._added = None if spec.checksum == "none" else spec.checksum
+        """The digest that the node adds to bodies for which the client declared none."""
         # Stores that do not know If-Match on deletes ignore it, which would break promise 4; Amazon knows it.
         self.capabilities = Capabilities(versions=True, conditional_delete=self._client.amazon)
 
     async def close(self) -> None:
         await self._client.transport.close()
+
+    @staticmethod
+    @contextmanager
+    def _declared(op: PutObject | StagePart) -> Iterator[None]:
+        """A store that misses the digest which the client declared: not the store is wrong, the client is."""
+        try:
+            yield
+        except BackendMisbehaved as error:
+            declared = op.md5 is not None or op.checksum is not None
+            if declared and error.reason.endswith(("_BadDigest", "_XAmzContentChecksumMismatch")):
+                raise BadDigest(reason=error.reason) from error
+            raise
 
     async def _read(self, reader: Callable[[bytes], _T], answer: UpstreamResponse) -> _T:
         """A document that only tells something; one that cannot be read is the backend's fault."""

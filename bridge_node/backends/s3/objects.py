@@ -112,10 +112,9 @@ class Objects(Buckets):
     # --- writing ---
 
     async def put_object(self, bucket: str, op: PutObject) -> Stored:
-        with aborting(op.source):
+        with aborting(op.source), self._declared(op):
             asked = wire.described(op.content, op.metadata) + wire.writing(op.conditions)
-            added = None if self._spec.checksum == "none" else self._spec.checksum
-            body = await outgoing(op, added=added, trailers=self._trailers)
+            body = await outgoing(op, added=self._added, trailers=self._trailers)
             answer = await self._client.done(
                 "PutObject", "PUT", bucket, op.key,
                 headers=asked + body.headers, body=body.source, payload=body.payload,
