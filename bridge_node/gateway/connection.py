@@ -131,6 +131,8 @@ class Connection(asyncio.Protocol):
 
         A plain close would look like the end of an answer that has no length, so this one resets.
         """
+        if self._lost:
+            return
         with contextlib.suppress(OSError):
             self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self._transport.abort()

@@ -274,6 +274,25 @@ async def test_a_client_that_vanishes_cancels_its_request_and_frees_the_slot() -
             running.handler.requests[0].body.read_nowait()
 
 
+async def test_a_client_that_vanishes_in_the_middle_of_an_answer_is_no_fault_of_the_node() -> None:
+    endings: list[BaseException] = []
+
+    async def download(_: Request, responder: Responder) -> None:
+        try:
+            await responder.send(Response.document(200, [], b"x" * 50_000_000), Sent())
+        except BaseException as error:
+            endings.append(error)
+            raise
+
+    async with serving(download) as running:
+        async with running.peer() as peer:
+            await peer.send(GET)
+            await until(lambda: running.server.in_flight == 1)
+            peer.reset()
+        await until(lambda: bool(endings))
+    assert [type(error) for error in endings] == [asyncio.CancelledError]
+
+
 async def test_a_client_that_stops_in_its_body_is_too_slow_but_one_that_drips_is_not() -> None:
     failures: list[BaseException] = []
 
