@@ -1,4 +1,4 @@
-"""Where the microseconds of a small request go: `python -m benchmarks.profile`.
+"""Where the microseconds of a request go: `python -m benchmarks.profile`.
 
 Runs one gateway in this process, on one core, over memory, local disk or nginx playing an S3 server, loads it with
 wrk from the other core, and prints which functions took how long for each request. The profiler itself makes everything
@@ -22,6 +22,7 @@ from pathlib import Path
 import uvloop
 
 from benchmarks import load, nginx
+from benchmarks.__main__ import CONNECTIONS, SIZES
 from benchmarks.cores import LOAD_CORE, MEASURED_CORE, cost, pinned
 from bridge_node import standalone
 from bridge_node.backends.pool import BackendPool
@@ -35,13 +36,12 @@ from bridge_node.telemetry import counters, metrics
 from tests.node import ACCESS_KEY, SECRET_KEY
 from tests.servers import REGION, free_ports, listening, process
 
-OBJECT = b"x" * 1024
-
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.profile", description=__doc__)
     parser.add_argument("--method", choices=("GET", "PUT"), default="GET")
     parser.add_argument("--over", choices=("memory", "local", "s3"), default="s3")
+    parser.add_argument("--size", choices=SIZES, default="1k")
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--lines", type=int, default=40, help="how many functions to print")
     options = parser.parse_args()
@@ -53,8 +53,9 @@ def main() -> int:
 
 async def _profile(options: argparse.Namespace, directory: Path) -> None:
     body = directory / "body"
-    body.write_bytes(OBJECT)
-    one = load.Load(options.method, ("/bench/object",), body if options.method == "PUT" else None, False, 32)
+    body.write_bytes(os.urandom(SIZES[options.size]))
+    sent = body if options.method == "PUT" else None
+    one = load.Load(options.method, ("/bench/object",), sent, False, CONNECTIONS[options.size])
     async with _gateway(options.over, directory) as host:
 
         def loaded() -> load.Done:
@@ -64,9 +65,8 @@ async def _profile(options: argparse.Namespace, directory: Path) -> None:
         before = cost([os.getpid()]).cpu
         done = await asyncio.to_thread(loaded)
         spent = (cost([os.getpid()]).cpu - before) / done.requests
-        print(
-            f"{options.method} 1 KiB over {options.over}: {spent * 1e6:.1f} us of CPU a request, {done.rate:,.0f}/s\n"
-        )
+        what = f"{options.method} {options.size} over {options.over}"
+        print(f"{what}: {spent * 1e6:.1f} us of CPU a request, {done.rate:,.0f} requests/s\n")
         with cProfile.Profile() as profile:
             done = await asyncio.to_thread(loaded)
     _print(pstats.Stats(profile), done.requests, options.lines)
@@ -91,7 +91,8 @@ async def _gateway(over: str, directory: Path) -> AsyncIterator[str]:
         server = Server(pipeline, settings.limits, metrics.ServerRecorder(recorder), protocol_port=port)
         await server.listen(bound)
         host = f"127.0.0.1:{port}"
-        await asyncio.to_thread(_fill, host, over)
+        if over != "s3":
+            await asyncio.to_thread(_fill, host, (directory / "body").read_bytes())
         yield host
         await server.drain(1)
         await pool.close()
@@ -115,7 +116,7 @@ def _settings(over: str, directory: Path, stack: contextlib.ExitStack) -> dict[s
 
 def _origin(directory: Path, stack: contextlib.ExitStack) -> str:
     (directory / "root" / "bench").mkdir(parents=True)
-    (directory / "root" / "bench" / "object").write_bytes(OBJECT)
+    (directory / "root" / "bench" / "object").hardlink_to(directory / "body")
     (port,) = free_ports(1)
     with pinned(LOAD_CORE):
         command = nginx.origin_command(directory / "origin", port, directory / "root")
@@ -124,8 +125,8 @@ def _origin(directory: Path, stack: contextlib.ExitStack) -> str:
     return f"http://127.0.0.1:{port}"
 
 
-def _fill(host: str, over: str) -> None:
-    for path, body in (("/bench", b""), ("/bench/object", OBJECT)) if over != "s3" else ():
+def _fill(host: str, content: bytes) -> None:
+    for path, body in (("/bench", b""), ("/bench/object", content)):
         headers = dict(_signer().sign("PUT", path, "", [("Host", host)], UNSIGNED_PAYLOAD, time.time()))
         request = urllib.request.Request(f"http://{host}{path}", data=body, headers=headers, method="PUT")
         urllib.request.urlopen(request, timeout=10).close()
