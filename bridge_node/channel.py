@@ -189,7 +189,15 @@ def _plain(value: object) -> object:  # noqa: PLR0911 - one line per type
 
 @cache
 def _hints(kind: type) -> Mapping[str, typing.Any]:
-    return typing.get_type_hints(kind)
+    """The type of each field that makes a value of the dataclass `kind`."""
+    hints = typing.get_type_hints(kind)
+    return {field.name: hints[field.name] for field in fields(kind) if field.init}
+
+
+def _field(kind: type, name: str, data: typing.Any) -> typing.Any:
+    if name not in data:
+        raise ChannelError(f"{kind.__name__} comes without {name}: the processes run different code, restart the node")
+    return data[name]
 
 
 def _value(kind: typing.Any, data: typing.Any) -> object:
@@ -210,8 +218,7 @@ def _value(kind: typing.Any, data: typing.Any) -> object:
 
 def _single(kind: type, data: typing.Any) -> object:
     if is_dataclass(kind):
-        hints = _hints(kind)
-        return kind(**{field.name: _value(hints[field.name], data[field.name]) for field in fields(kind) if field.init})
+        return kind(**{name: _value(hint, _field(kind, name, data)) for name, hint in _hints(kind).items()})
     if issubclass(kind, BaseModel):
         return kind.model_validate(data)
     if issubclass(kind, bytes):

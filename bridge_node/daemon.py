@@ -28,7 +28,7 @@ from bridge_node.fleet import Fleet, WorkersDoNotStart
 from bridge_node.gateway.listeners import CannotListen, Certificates, bind
 from bridge_node.hardening import keep_secrets_in_memory
 from bridge_node.reporting import Report
-from bridge_node.settings import Settings
+from bridge_node.settings import Log, Settings
 from bridge_node.systemd import Notifier
 from bridge_node.telemetry import access, counters, logging, metrics
 from bridge_node.telemetry.counters import Counters, CountersReader
@@ -59,6 +59,7 @@ def run(config: Path, environment: Mapping[str, str], *, on_ready: OnReady | Non
     listens. Raises ConfigurationError or CannotStart when the node cannot be started.
     """
     keep_secrets_in_memory()
+    logging.configure(Log())  # until the settings say how; structlog's own default prints variables of errors
     settings = configuration.load(config, environment).settings
     catalog = standalone.from_settings(settings)
     logging.configure(settings.log, journal_stream=environment.get("JOURNAL_STREAM", ""), process="supervisor")

@@ -17,12 +17,13 @@ import uvloop
 
 from bridge_node.backends.pool import BackendPool
 from bridge_node.catalog import CatalogHolder
-from bridge_node.channel import Applied, Channel, Drain, Heartbeat, Ready, ReopenLogs, Start, Update
+from bridge_node.channel import Applied, Channel, ChannelError, Drain, Heartbeat, Ready, ReopenLogs, Start, Update
 from bridge_node.gateway.listeners import Certificates
 from bridge_node.gateway.pipeline import Pipeline
 from bridge_node.gateway.s3.frontend import S3Frontend
 from bridge_node.gateway.server import Server
 from bridge_node.hardening import keep_secrets_in_memory
+from bridge_node.settings import Log
 from bridge_node.telemetry import logging, metrics
 from bridge_node.telemetry.access import AccessLogFile
 from bridge_node.telemetry.counters import Counters
@@ -44,6 +45,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)  # these are for the supervisor, who tells us what follows from them
     keep_secrets_in_memory()
+    logging.configure(Log())  # until the supervisor has said how; structlog's own default prints variables of errors
     sys.exit(uvloop.run(_work(socket.socket(fileno=int(sys.argv[1])))))
 
 
@@ -54,6 +56,9 @@ async def _work(end: socket.socket) -> int:
         start = await channel.receive()
         if isinstance(start, Start):
             await Worker(channel, start).live()
+    except ChannelError as error:
+        log.error("supervisor_not_understood", reason=str(error))
+        return 1
     except Exception:
         log.exception("worker_failed")  # the supervisor's next worker may do better
         return 1

@@ -8,7 +8,9 @@ import re
 import signal
 import socket
 import ssl
+import struct
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -22,7 +24,13 @@ import pytest
 import trustme
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+from pydantic import SecretStr
 
+from bridge_node import channel
+from bridge_node.catalog import AccessKey, Catalog
+from bridge_node.channel import Start
+from bridge_node.operations import Access
+from bridge_node.settings import Settings
 from tests import node as nodes
 from tests.integration.load import Connection, Load, load, once
 from tests.node import Node, configuration, over_local, over_s3
@@ -422,6 +430,23 @@ async def test_no_secret_is_in_arguments_environment_core_dumps_or_log(tmp_path:
         for path in ("/status", "/metrics", "/readyz?verbose"):
             assert nodes.SECRET_KEY not in admin.ask(path)[1]
         assert nodes.SECRET_KEY not in node.log.read_text()
+
+
+def test_a_worker_of_other_code_says_so_in_one_line_without_a_secret() -> None:
+    ours, theirs = socket.socketpair()
+    start = Start(0, Settings(), Catalog(keys={"AK": AccessKey("AK", SecretStr("s3cr3t"), "r", Access.READ)}), (), 0)
+    data = channel.encode(start)[5:].replace(b'"counters"', b'"cou_ters"')
+    ours.sendall(struct.pack("!IB", len(data), channel.VERSION) + data)
+    command = [sys.executable, "-m", "bridge_node.worker", str(theirs.fileno())]
+    environment = {**os.environ, "PYTHONPATH": str(nodes.ROOT)}
+    ended = subprocess.run(
+        command, env=environment, pass_fds=(theirs.fileno(),), capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert json.loads(ended.stderr)["reason"].startswith("Start comes without counters")
+    assert "s3cr3t" not in ended.stderr
+    ours.close()
+    theirs.close()
 
 
 def test_a_listener_with_a_certificate_speaks_tls_and_tells_its_days(tmp_path: Path) -> None:

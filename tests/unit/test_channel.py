@@ -92,6 +92,13 @@ def test_what_is_no_message_is_refused(document: object) -> None:
         channel.decode(json.dumps(document).encode())
 
 
+def test_a_field_that_is_missing_is_named_and_what_to_do_about_it() -> None:
+    frame = json.loads(channel.encode(Update(CATALOG))[5:])
+    del frame["catalog"]["keys"]["AK1"]["access"]
+    with pytest.raises(ChannelError, match=r"^AccessKey comes without access: .* restart the node$"):
+        channel.decode(json.dumps(frame).encode())
+
+
 def test_an_unreadable_message_is_not_repeated_in_the_error() -> None:
     frame = channel.encode(Update(CATALOG))[5:].replace(b'"access":4', b'"access":"?"')
     with pytest.raises(ChannelError) as caught:

@@ -109,14 +109,15 @@ def test_no_signature_credential_or_token_reaches_the_log(stderr: io.StringIO, f
     log = structlog.get_logger()
     log.warning("target", target=PRESIGNED)
     log.warning("header", authorization=AUTHORIZATION, text=f"Authorization: {AUTHORIZATION}")
+    local = "a variable of " + "the frame that failed"
     try:
-        int(f"http://host{PRESIGNED}")
+        int(f"http://host{PRESIGNED}{len(local)}")
     except ValueError:
         log.exception("failed")
     logging.getLogger("aiohttp").error("GET %s", PRESIGNED)
     text = stderr.getvalue()
     assert "ValueError" in text
-    assert not [secret for secret in ("0123456789abcdef", "TOKEN123", "AKID") if secret in text]
+    assert not [secret for secret in ("0123456789abcdef", "TOKEN123", "AKID", local) if secret in text]
 
 
 def test_redaction_leaves_other_text_alone() -> None:
