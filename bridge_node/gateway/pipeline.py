@@ -76,6 +76,7 @@ class Pipeline:
         operation = asked.operation if isinstance(asked, WithDocument) else asked
         record.asked(operation)
         authorize(caller.key, caller.repository, operation)
+        record.allowed(operation)
         if isinstance(asked, WithDocument):
             operation = asked.finish(await read_all(caller.body, self._document_bytes, TooLarge()))
             record.asked(operation)

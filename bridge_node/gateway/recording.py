@@ -8,7 +8,15 @@ import structlog
 
 from bridge_node.body import ByteSource
 from bridge_node.catalog import Repository
-from bridge_node.errors import BackendFailure, BridgeError, ConditionFailed, InvalidRange, NotFound, OutcomeUnknown
+from bridge_node.errors import (
+    BackendFailure,
+    BridgeError,
+    ClientGone,
+    ConditionFailed,
+    InvalidRange,
+    NotFound,
+    OutcomeUnknown,
+)
 from bridge_node.gateway.frontend import Caller
 from bridge_node.gateway.http import Request, Response, Sent
 from bridge_node.objects import Deleted, Stored
@@ -18,8 +26,8 @@ from bridge_node.usage import Usage
 CLIENT_CLOSED_REQUEST = 499
 """Status of a request whose client left before there was an answer; nobody ever receives it."""
 
-_ANSWERS = (NotFound, ConditionFailed, InvalidRange)
-"""Refusals that clients ask for every day."""
+_ANSWERS = (NotFound, ConditionFailed, InvalidRange, ClientGone)
+"""What happens every day and is nobody's fault."""
 
 log = structlog.get_logger()
 
@@ -58,6 +66,9 @@ class Record:
     def asked(self, operation: Operation) -> None:
         self.operation = operation
         self.usage.operation = type(operation).__name__
+
+    def allowed(self, operation: Operation) -> None:
+        """The caller may do it: until then, a bucket is only a name that somebody made up."""
         if isinstance(operation, BucketOperation):
             self.usage.bucket = operation.bucket
             if self._repository is not None:
@@ -90,7 +101,7 @@ class Record:
             "protocol": self.usage.protocol,
             "operation": self.usage.operation,
             "repository": self.usage.repository,
-            "bucket": self.usage.bucket,
+            "bucket": getattr(self.operation, "bucket", ""),
             "access_key": self.usage.access_key,
             "peer": self.request.peer,
             "status": response.status,

@@ -123,6 +123,11 @@ async def test_a_refusal_is_recorded_once(
     assert (gateway.usage.status, gateway.usage.operation) == (status, operation)
 
 
+async def test_a_name_that_somebody_made_up_is_no_bucket_in_the_records(gateway: Gateway) -> None:
+    await gateway.call("GET", "/made-up/k")
+    assert (gateway.usage.bucket, gateway.usage.access_key) == ("", "WRITER")
+
+
 async def test_a_client_that_leaves_before_its_answer_is_recorded_as_499(gateway: Gateway, broken: Broken) -> None:
     broken.go.clear()
     broken.waiting.clear()
