@@ -139,7 +139,7 @@ class Request:
     version: str = "1.1"
 
 
-USAGE = Usage("s3", "GetObject", "r", "photos", "AK", 200, sent=1024, seconds=0.0123, first_byte_seconds=0.004)
+USAGE = Usage("s3", "GetObject", "r", "photos", "AK", status=200, sent=1024, seconds=0.0123, first_byte_seconds=0.004)
 
 
 async def written(path: Path, form: str, request: Request, usage: Usage = USAGE, error_code: str = "") -> str:

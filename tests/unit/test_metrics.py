@@ -27,7 +27,9 @@ class Process:
 
 
 def get(bucket: str = "photos", *, seconds: float = 0.003, sent: int = 10, status: int = 200) -> Usage:
-    return Usage("s3", "GetObject", "r", bucket, "AK", status, sent=sent, seconds=seconds, first_byte_seconds=seconds)
+    return Usage(
+        "s3", "GetObject", "r", bucket, "AK", status=status, sent=sent, seconds=seconds, first_byte_seconds=seconds
+    )
 
 
 def samples(totals: Totals, *, openmetrics: bool = False) -> dict[str, float]:
