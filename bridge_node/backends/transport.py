@@ -38,7 +38,7 @@ HARMLESS = frozenset({"GET", "HEAD", "OPTIONS"})
 class Route:
     """What is kept for one origin: its connections, the last used in front, and its brake."""
 
-    __slots__ = ("_head", "_on_free", "_prefix", "breaker", "idle", "open", "origin", "refreshing", "users")
+    __slots__ = ("_head", "_on_free", "_prefix", "breaker", "idle", "keeps", "open", "origin", "refreshing", "users")
 
     def __init__(
         self, origin: Origin, breaker: Breaker, on_free: Callable[[], None], proxy_authorization: str | None
@@ -49,6 +49,8 @@ class Route:
         self.idle: list[Connection] = []
         self.open: set[Connection] = set()
         self.users = 0
+        self.keeps = True
+        """False once the transport closes: connections then end with their exchange."""
         self.refreshing: asyncio.Task[None] | None = None
         self._on_free = on_free
         self._prefix = "" if proxy_authorization is None else f"http://{origin.authority}"
@@ -67,8 +69,10 @@ class Route:
     def freed(self, connection: Connection) -> None:
         if connection.closed:
             self.open.discard(connection)
-        else:
+        elif self.keeps:
             self.idle.append(connection)
+        else:
+            connection.close()
         self._on_free()
 
     def lost(self, connection: Connection) -> None:
@@ -173,6 +177,7 @@ class Transport:
         if self._closing is None:
             self._closing = asyncio.get_running_loop().create_future()
         for route in self._routes.values():
+            route.keeps = False
             for connection in list(route.open):
                 connection.retire()
             if route.refreshing is not None:
@@ -320,6 +325,7 @@ class Transport:
             self._release,
             self._dialer.proxy_authorization if through_proxy else None,
         )
+        route.keeps = self._closing is None
         return route
 
     # once a second
