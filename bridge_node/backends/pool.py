@@ -66,14 +66,14 @@ def make(spec: BackendSpec, observer: Observer) -> Backend:
     """A backend by its kind. Kinds are imported when the first of them is configured."""
     match spec.kind:
         case "memory":
-            from bridge_node.backends.memory import MemoryBackend  # noqa: PLC0415
+            from bridge_node.backends.memory import MemoryBackend
 
             return MemoryBackend()
         case "local":
-            from bridge_node.backends.local import LocalBackend  # noqa: PLC0415
+            from bridge_node.backends.local import LocalBackend
 
             return LocalBackend(Path(spec.root))
         case "s3":
-            from bridge_node.backends.s3 import S3Backend  # noqa: PLC0415
+            from bridge_node.backends.s3 import S3Backend
 
             return S3Backend(spec, observer=observer)
