@@ -3,25 +3,32 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar
 
 from bridge_node.backends.base import Capabilities, Observer
 from bridge_node.backends.connection import UpstreamResponse
-from bridge_node.backends.s3.bodies import Outgoing
+from bridge_node.backends.s3.bodies import Outgoing, outgoing
 from bridge_node.backends.s3.client import Client
-from bridge_node.backends.s3.headers import checksum_of, etag_of
+from bridge_node.backends.s3.headers import Headers, checksum_of, etag_of, writing
 from bridge_node.backends.transport import Transport
 from bridge_node.catalog import BackendSpec
-from bridge_node.errors import BackendFailure, BackendMisbehaved, BadDigest, MalformedDocument, OutcomeUnknown
-from bridge_node.objects import Stored
+from bridge_node.errors import (
+    BackendFailure,
+    BackendMisbehaved,
+    BadDigest,
+    BridgeError,
+    MalformedDocument,
+    OutcomeUnknown,
+)
+from bridge_node.objects import NO_CONDITIONS, Conditions, Stored
 from bridge_node.operations import PutObject, StagePart
 from bridge_node.protocols.s3.documents import ErrorDocument
 from bridge_node.protocols.s3.errors import from_wire
 
 _T = TypeVar("_T")
+_WRONG_DIGEST = ("_BadDigest", "_XAmzContentChecksumMismatch")
 
 
 class Account:
@@ -51,17 +58,36 @@ class Account:
     async def close(self) -> None:
         await self._client.transport.close()
 
-    @staticmethod
-    @contextmanager
-    def _declared(op: PutObject | StagePart) -> Iterator[None]:
-        """A store that misses the digest which the client declared: not the store is wrong, the client is."""
+    async def _upload(
+        self,
+        operation: str,
+        bucket: str,
+        op: PutObject | StagePart,
+        asked: Headers,
+        *,
+        conditions: Conditions = NO_CONDITIONS,
+        added: str | None,
+        query: str = "",
+        absent: type[BridgeError] | None = None,
+    ) -> tuple[UpstreamResponse, Outgoing]:
+        """Sends the body of `op`; a digest of the client's that the store does not find is the client's fault."""
         try:
-            yield
-        except BackendMisbehaved as error:
-            declared = op.md5 is not None or op.checksum is not None
-            if declared and error.reason.endswith(("_BadDigest", "_XAmzContentChecksumMismatch")):
+            headers = asked + writing(conditions)
+            body = await outgoing(op, added=added, trailers=self._trailers)
+            answer = await self._client.done(
+                operation, "PUT", bucket, op.key,
+                query=query, headers=headers + body.headers, body=body.source, payload=body.payload, absent=absent,
+            )  # fmt: skip
+        except BaseException as error:
+            op.source.abort(error)
+            if (
+                isinstance(error, BackendMisbehaved)
+                and (op.md5 or op.checksum)
+                and error.reason.endswith(_WRONG_DIGEST)
+            ):
                 raise BadDigest(reason=error.reason) from error
             raise
+        return answer, body
 
     async def _read(self, reader: Callable[[bytes], _T], answer: UpstreamResponse) -> _T:
         """A document that only tells something; one that cannot be read is the backend's fault."""

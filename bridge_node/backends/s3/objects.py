@@ -8,7 +8,7 @@ from hashlib import md5
 from bridge_node import checksums
 from bridge_node.backends.connection import UpstreamBody, UpstreamResponse
 from bridge_node.backends.s3 import headers as wire
-from bridge_node.backends.s3.bodies import ResumedSource, outgoing
+from bridge_node.backends.s3.bodies import ResumedSource
 from bridge_node.backends.s3.buckets import Buckets
 from bridge_node.backends.s3.client import query
 from bridge_node.backends.s3.headers import Headers
@@ -38,9 +38,12 @@ class Objects(Buckets):
     async def get_object(self, bucket: str, op: GetObject) -> ObjectStream:
         answer = await self._client.send("GetObject", "GET", bucket, op.key, _chosen(op), _wanted(op))
         body = answer.body
-        with aborting(body):
+        try:
             start, stop, size, partial = _selected(op, answer, body.size)
             info = wire.object_info(op.key, answer.headers, size, checksum=op.checksum)
+        except BridgeError as error:
+            body.abort(error)
+            raise
         if body.is_whole:
             return ObjectStream(info, body, start, stop, partial)
         source = ResumedSource(body, start, stop, lambda at, end: self._resume(bucket, op, info, at, end))
@@ -112,13 +115,10 @@ class Objects(Buckets):
     # --- writing ---
 
     async def put_object(self, bucket: str, op: PutObject) -> Stored:
-        with aborting(op.source), self._declared(op):
-            asked = wire.described(op.content, op.metadata) + wire.writing(op.conditions)
-            body = await outgoing(op, added=self._added, trailers=self._trailers)
-            answer = await self._client.done(
-                "PutObject", "PUT", bucket, op.key,
-                headers=asked + body.headers, body=body.source, payload=body.payload,
-            )  # fmt: skip
+        described = wire.described(op.content, op.metadata)
+        answer, body = await self._upload(
+            "PutObject", bucket, op, described, conditions=op.conditions, added=self._added
+        )
         if body.differs(answer.headers):
             await self._remove(bucket, op.key, answer)
             raise StoredWrongly

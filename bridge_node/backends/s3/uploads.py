@@ -9,11 +9,9 @@ from typing import NamedTuple
 
 from bridge_node import checksums
 from bridge_node.backends.s3 import headers as wire
-from bridge_node.backends.s3.bodies import outgoing
 from bridge_node.backends.s3.client import query
 from bridge_node.backends.s3.headers import Headers
 from bridge_node.backends.s3.objects import Objects
-from bridge_node.body import aborting
 from bridge_node.errors import (
     BackendMisbehaved,
     BadDigest,
@@ -93,12 +91,10 @@ class Uploads(Objects):
         algorithm = handle.algorithm or self._added
         if self._trailers and op.checksum_algorithm != algorithm:
             op = replace(op, checksum=None, checksum_algorithm=None)
-        with aborting(op.source), self._declared(op):
-            body = await outgoing(op, added=algorithm, trailers=self._trailers)
-            answer = await self._client.done(
-                "StagePart", "PUT", bucket, op.key, query=handle.query(("partNumber", str(op.label))),
-                headers=body.headers, body=body.source, payload=body.payload, absent=NoSuchUpload,
-            )  # fmt: skip
+        which = handle.query(("partNumber", str(op.label)))
+        answer, body = await self._upload(
+            "StagePart", bucket, op, [], added=algorithm, query=which, absent=NoSuchUpload
+        )
         if body.differs(answer.headers):
             raise StoredWrongly
         stored = self._stored(answer, body)
