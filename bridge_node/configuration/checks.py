@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from bridge_node.configuration.lookup import exposure
 from bridge_node.configuration.problems import KeyPath, dotted, quoted
-from bridge_node.settings import BackendSettings, Listener, RepositorySettings, Settings, Tls
+from bridge_node.settings import BackendSettings, Listener, Platform, RepositorySettings, Settings, Tls
 
 MIN_SECRET_LENGTH = 16
 MIN_SECRET_VARIETY = 8
@@ -197,8 +197,11 @@ def _platform(settings: Settings) -> Iterator[Finding]:
     for key, file in (("ca_file", platform.ca_file), ("platform_keys", platform.platform_keys)):
         if file:
             yield from _readable(("platform", key), file)
-    if not platform.url:
-        return
+    if platform.url:
+        yield from _platform_url(platform)
+
+
+def _platform_url(platform: Platform) -> Iterator[Finding]:
     if complaint := _no_url(platform.url):
         yield Finding(("platform", "url"), complaint)
     elif platform.url.startswith("http://") and not _is_loopback(urlsplit(platform.url).hostname or ""):

@@ -84,6 +84,24 @@ CONFIGURATION_TIME = _gauge("configuration_loaded_timestamp_seconds", (), "When 
 CERTIFICATE_DAYS = _gauge("certificate_days", ("certificate",), "Days until a listener's certificate expires.")
 BACKEND_UP = _gauge("backend_up", ("backend",), "1 when the last probe reached the backend, else 0.")
 BACKEND_PROBE_SECONDS = _gauge("backend_probe_seconds", ("backend",), "How long the last probe took.")
+ATTACHMENT_UP = _gauge("attachment_up", ("attachment",), "1 when the last probe found the bucket or account, else 0.")
+ATTACHMENT_PROBE_SECONDS = _gauge("attachment_probe_seconds", ("attachment",), "How long that probe took.")
+
+PLATFORM_REGISTRATION = _gauge("platform_registration", ("state",), "1 for how the node stands with the platform.")
+PLATFORM_CATALOG_VERSION = _gauge("platform_catalog_version", (), "Version of the platform's last good answer.")
+PLATFORM_CATALOG_AGE = _gauge("platform_catalog_age_seconds", (), "Time since the platform's last good answer.")
+PLATFORM_LEASE = _gauge("platform_lease_seconds", (), "How long the node may still serve what the platform gave.")
+PLATFORM_CLOCK_SKEW = _gauge("platform_clock_skew_seconds", (), "How far the platform's clock is ahead.")
+PLATFORM_ANSWERS_REFUSED = _counter("platform_answers_refused", ("reason",), "Answers that were not believed.")
+PLATFORM_DOCUMENTS_REFUSED = _counter("platform_documents_refused", (), "Documents that could not be put in force.")
+PLATFORM_FAILURES = _counter("platform_agent_failures", ("task",), "Tasks of the agent that broke and began anew.")
+REPORTS = _counter("reports", ("result",), "Batches for the platform: sent, failed and kept, or rejected for good.")
+SPOOL_BATCHES = _gauge("spool_batches", (), "Batches that the platform has not taken yet.")
+SPOOL_BYTES = _gauge("spool_bytes", (), "Their size.")
+SPOOL_AGE = _gauge("spool_age_seconds", (), "Age of the oldest of them.")
+SPOOL_UNWRITTEN = _gauge("spool_unwritten", (), "Batches that wait for room on the disk.")
+SPOOL_DROPPED = _counter("spool_dropped_rows", (), "Usage rows given up because the spool was full.")
+
 READY = _gauge("ready", (), "1 when /readyz says so, else 0.")
 BUILD_INFO = _gauge("build_info", ("version", "python"), "1, labelled with what runs.")
 
@@ -120,6 +138,22 @@ METRICS = (
     CERTIFICATE_DAYS,
     BACKEND_UP,
     BACKEND_PROBE_SECONDS,
+    ATTACHMENT_UP,
+    ATTACHMENT_PROBE_SECONDS,
+    PLATFORM_REGISTRATION,
+    PLATFORM_CATALOG_VERSION,
+    PLATFORM_CATALOG_AGE,
+    PLATFORM_LEASE,
+    PLATFORM_CLOCK_SKEW,
+    PLATFORM_ANSWERS_REFUSED,
+    PLATFORM_DOCUMENTS_REFUSED,
+    PLATFORM_FAILURES,
+    REPORTS,
+    SPOOL_BATCHES,
+    SPOOL_BYTES,
+    SPOOL_AGE,
+    SPOOL_UNWRITTEN,
+    SPOOL_DROPPED,
     READY,
     BUILD_INFO,
 )
