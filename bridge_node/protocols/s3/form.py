@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bridge_node.body import ByteSource
+from bridge_node.body import ByteSource, BytesSource, read_all
 from bridge_node.errors import (
     IncompleteBody,
     InvalidArgument,
@@ -20,6 +20,8 @@ from bridge_node.protocols.s3.holding import HoldingSource
 
 MAX_FIELDS = 20 * 1024
 """Bytes of a form before its file."""
+SMALL_FILE = 256 * 1024
+"""Bytes from the file's first to the form's end that may be read ahead to find where the file ends."""
 
 _BCHARS = r"0-9A-Za-z'()+_,\-./:=?"
 _BOUNDARY = re.compile(
@@ -35,13 +37,21 @@ class Form:
     """The fields before the file (lower-case names, `${filename}` filled in) and the file itself.
 
     `file.size` counts on the file being the last part of the form; reading it raises MalformedFraming when it is not.
-    `filename` is without its path; None when the client named none, and then `${filename}` stays, as on S3. Values
-    may hold any character: what becomes a header must be checked first.
+    `settled` knows better about small files. `filename` is without its path; None when the client named none, and then
+    `${filename}` stays, as on S3. Values may hold any character: what becomes a header must be checked first.
     """
 
     fields: Mapping[str, str]
     filename: str | None
-    file: ByteSource
+    file: "FormFile"
+
+    async def settled(self) -> tuple[ByteSource, int]:
+        """The file and its true size. Fields behind it, which S3 ignores, are allowed behind a small one only:
+        a large one is passed on before its end is seen, and must have a known size by then."""
+        if self.file.expected <= SMALL_FILE:
+            data = await self.file.whole()
+            return BytesSource(data), len(data)
+        return self.file, self.file.expected
 
     def key(self) -> str:
         """The field `key`; raises InvalidArgument without one."""
@@ -81,7 +91,7 @@ async def read_form(source: ByteSource, content_type: str, max_fields: int = MAX
             size = source.size - reader.position - len(closing)
             if size < 0:
                 raise IncompleteBody(reason="form_ends_early")
-            return Form(_expanded(fields, filename), filename, _File(reader.rest(), size, delimiter, closing))
+            return Form(_expanded(fields, filename), filename, FormFile(reader.rest(), size, delimiter, closing))
         value = _text(await reader.until(delimiter))
         fields[name] = f"{fields[name]},{value}" if name in fields else value
     raise InvalidRequest("POST requires exactly one file upload per request.", reason="form_without_file")
@@ -206,16 +216,27 @@ class _Rest:
         self._source.abort(error)
 
 
-class _File(HoldingSource):
-    """The file: `size` bytes without a delimiter in them, and then the closing delimiter with nothing behind it."""
+class FormFile(HoldingSource):
+    """The file: `expected` bytes without a delimiter in them, and then the closing delimiter with nothing behind it."""
 
-    def __init__(self, source: ByteSource, size: int, delimiter: bytes, closing: bytes) -> None:
-        super().__init__(source, size)
-        self._left = size
+    def __init__(self, source: ByteSource, expected: int, delimiter: bytes, closing: bytes) -> None:
+        super().__init__(source, expected)
+        self.expected = expected
+        self._left = expected
         self._delimiter = delimiter
         self._closing = closing
         self._carried = b""
         self._behind = b""
+
+    async def whole(self) -> bytes:
+        """Everything up to the delimiter, whatever follows it. Only instead of reading the source."""
+        most = self.expected + len(self._closing)
+        rest = await read_all(self._source, most, self._not_last())
+        end = rest.find(self._delimiter)
+        follows = rest[end + len(self._delimiter) :][:2]
+        if end < 0 or follows not in {b"--", b"\r\n"}:
+            raise IncompleteBody(reason="form_ends_early") if end < 0 else self._not_last()
+        return rest[:end]
 
     def _pass(self, data: bytes) -> bytes:
         file = data[: self._left]
@@ -234,6 +255,4 @@ class _File(HoldingSource):
             raise self._not_last()
 
     def _not_last(self) -> MalformedFraming:
-        return MalformedFraming(
-            "The file must be the last field of the form, and the form must end behind it.", reason="malformed_form"
-        )
+        return MalformedFraming("The file must be the last field of the form.", reason="malformed_form")

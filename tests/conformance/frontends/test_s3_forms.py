@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from bridge_node.protocols.s3.form import SMALL_FILE
 from bridge_node.protocols.s3.sigv4 import SigningKey, amz_date
 from tests.conformance.frontends.harness import REGION, SECRET, Answer, Gateway
 
@@ -65,6 +66,26 @@ async def test_a_browser_uploads_what_its_policy_allows(gateway: Gateway) -> Non
     assert got.headers["x-amz-meta-by"].encode("latin-1").decode() == "grün"
     assert answer.headers["etag"] == got.headers["etag"]
     assert answer.headers["location"].endswith("/photos/up/photo.jpg")
+
+
+@pytest.mark.parametrize(
+    "ending", ["--", "--\r\n", '\r\nContent-Disposition: form-data; name="submit"\r\n\r\nUpload\r\n--x--\r\n']
+)
+async def test_what_follows_a_small_file_is_ignored(gateway: Gateway, ending: str) -> None:
+    fields = signed_fields({"key": "k"}, ["content-length-range", 7, 7])
+    body = form(fields, b"picture").removesuffix(b"--\r\n") + ending.encode()
+    headers = [("Content-Type", f"multipart/form-data; boundary={BOUNDARY}")]
+    assert (await gateway.plain("POST", "/photos", body, headers)).status == 204
+    assert (await gateway.call("GET", "/photos/k")).body == b"picture"
+
+
+async def test_fields_behind_a_large_file_are_refused_and_store_nothing(gateway: Gateway) -> None:
+    field = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="submit"\r\n\r\nUpload\r\n--{BOUNDARY}--\r\n'
+    body = form(signed_fields({"key": "large"}), bytes(SMALL_FILE)).removesuffix(f"--{BOUNDARY}--\r\n".encode())
+    headers = [("Content-Type", f"multipart/form-data; boundary={BOUNDARY}")]
+    answer = await gateway.plain("POST", "/photos", body + field.encode(), headers)
+    assert (answer.status, answer.code) == (400, "MalformedPOSTRequest")
+    assert (await gateway.call("GET", "/photos/large")).status == 404
 
 
 async def test_a_form_may_choose_how_it_is_answered(gateway: Gateway) -> None:
