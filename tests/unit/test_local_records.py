@@ -35,7 +35,8 @@ RECORDS = st.builds(Record, INFOS, inline=st.binary(max_size=100), upload=TEXT) 
 
 def decoded(key: str, data: bytes) -> Record:
     head = records.read_head(memoryview(data))
-    assert head is not None
+    if head is None:  # a file that ends before its head does
+        raise records.damaged()
     return records.read_record(key, head, memoryview(data))
 
 
@@ -50,20 +51,14 @@ def test_no_flipped_bit_goes_unseen(record: Record, data: st.DataObject) -> None
     place = data.draw(st.integers(0, len(encoded) - 1))
     encoded[place] ^= 1 << data.draw(st.integers(0, 7))
     with pytest.raises(BackendMisbehaved):
-        head = records.read_head(memoryview(bytes(encoded)))
-        if head is None:
-            raise records.damaged()  # a size that is wrong asks for more than there is
-        records.read_record(record.info.key, head, memoryview(bytes(encoded)))
+        decoded(record.info.key, bytes(encoded))
 
 
 @given(RECORDS, st.data())
 def test_no_missing_end_goes_unseen(record: Record, data: st.DataObject) -> None:
     encoded = records.encode(record)
-    cut = encoded[: data.draw(st.integers(0, len(encoded) - 1))]
-    head = records.read_head(memoryview(cut))
-    if head is not None:
-        with pytest.raises(BackendMisbehaved):
-            records.read_record(record.info.key, head, memoryview(cut))
+    with pytest.raises(BackendMisbehaved):
+        decoded(record.info.key, encoded[: data.draw(st.integers(0, len(encoded) - 1))])
 
 
 def test_a_record_says_whose_it_is() -> None:

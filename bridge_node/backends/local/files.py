@@ -14,7 +14,7 @@ from typing import TypeVar
 from bridge_node.backends.bucketnames import is_bucket_name
 from bridge_node.backends.local.disk import Directories, Directory, SyncFailed, disk_errors, remove, write_file
 from bridge_node.backends.local.layout import DATA, OWN, TMP
-from bridge_node.backends.local.locks import Locks, Writer, is_locked
+from bridge_node.backends.local.locks import Locks, Writer, exclusively
 from bridge_node.backends.local.records import DataFile
 from bridge_node.errors import BackendFailure, ConcurrentChange, NoSuchBucket, OutcomeUnknown
 
@@ -92,14 +92,27 @@ class Files:
 
     def discard(self, bucket: str, files: Sequence[DataFile]) -> None:
         """Removes data that nothing names any more, or leaves it to a sweep while somebody reads it. Never fails."""
-        with contextlib.suppress(OSError):
-            # Whoever reads an object of many files holds a lock on the first; a single one is simply kept open.
-            if len(files) < 2 or not is_locked(self.data_path(bucket, files[0])):
-                for file in reversed(files):
-                    remove(self.data_path(bucket, file))
-                return
-        with self._lock:
-            self._left_behind.append((bucket, files))
+        if not files:
+            return
+        if not self._removed([self.data_path(bucket, file) for file in files]):
+            with self._lock:
+                self._left_behind.append((bucket, files))
+
+    @staticmethod
+    def _removed(paths: Sequence[bytes]) -> bool:
+        """Whether these files of one object are gone. The first goes last: while it is there, they all may be."""
+        try:
+            # Whoever reads an object of many files holds the first; a single one is simply kept open.
+            with exclusively(paths[0]) as alone:
+                if not alone and len(paths) > 1:
+                    return False
+                for path in reversed(paths):
+                    remove(path)
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        return True
 
     def discard_left_behind(self) -> bool:
         """Tries once more what was being read; returns whether nothing is left."""

@@ -41,12 +41,10 @@ def hold_root(root: Path) -> Held:
     """
     own = _own_directory(root)
     fd = os.open(own / "node.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not _locked(fd):
         holder = os.pread(fd, 256, 0).decode(errors="replace").strip()
         os.close(fd)
-        raise RootUnusable(f"{root} is held by another node (host and process {holder or 'unknown'})") from None
+        raise RootUnusable(f"{root} is held by another node (host and process {holder or 'unknown'})")
     os.ftruncate(fd, 0)
     os.pwrite(fd, _name_of(os.getpid()), 0)
     return Held(fd)
@@ -151,16 +149,28 @@ def writer_of(name: str) -> str:
     return name.rpartition(".")[2].partition("-")[0]
 
 
-def is_locked(path: bytes | Path) -> bool:
-    """Whether somebody holds a lock on this file, exclusive or shared."""
+@contextlib.contextmanager
+def exclusively(path: bytes | Path) -> Iterator[bool]:
+    """Holds a file exclusively; False where somebody else holds it. Raises FileNotFoundError."""
+    fd = os.open(path, os.O_RDWR)
     try:
-        fd = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
-        return False
+        yield _locked(fd)
+    finally:
+        os.close(fd)
+
+
+def _locked(fd: int) -> bool:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False
+        return False
+    return True
+
+
+def is_locked(path: bytes | Path) -> bool:
+    """Whether somebody holds a lock on this file, exclusive or shared; nobody holds one that is not there."""
+    try:
+        with exclusively(path) as held:
+            return not held
+    except FileNotFoundError:
+        return False

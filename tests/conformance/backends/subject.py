@@ -75,7 +75,8 @@ class Subject:
         page = await self.list(**options)
         yield page
         while page.token is not None:
-            page = await self.list(**options, token=page.token)
+            before, page = page.token, await self.list(**options, token=page.token)
+            assert page.token != before, "the listing goes round in circles"
             yield page
 
     # --- uploads in parts ---
