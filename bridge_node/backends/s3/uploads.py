@@ -16,6 +16,7 @@ from bridge_node.errors import (
     BackendMisbehaved,
     BadDigest,
     BridgeError,
+    InvalidPart,
     InvalidPartOrder,
     InvalidRequest,
     NoSuchUpload,
@@ -83,13 +84,13 @@ class Uploads(Objects):
         return str(Handle(await self._read(documents.read_initiate_result, answer), chosen))
 
     async def stage_part(self, bucket: str, op: StagePart) -> Receipt:
-        """A part's own checksum yields where its upload was opened with another: the source verifies it all the same.
+        """A part's own checksum yields where the node chose another for its upload: the source verifies it anyway.
 
         aioboto3 and the AWS SDK for C++ open uploads without one and then name one for each part.
         """
         handle = Handle.parse(op.upload)
         algorithm = handle.algorithm or self._added
-        if self._trailers and op.checksum_algorithm != algorithm:
+        if self._trailers and handle.algorithm is None and op.checksum_algorithm != algorithm:
             op = replace(op, checksum=None, checksum_algorithm=None)
         which = handle.query(("partNumber", str(op.label)))
         answer, body = await self._upload(
@@ -134,9 +135,11 @@ class Uploads(Objects):
                 documents.write_complete_request(receipts), repeatable=False, absent=NoSuchUpload,
             )  # fmt: skip
         except BackendMisbehaved as error:
-            if op.checksum is not None and error.reason == "backend_400_BadDigest":
+            if error.reason != "backend_400_BadDigest":
+                raise
+            if op.checksum is not None:
                 raise BadDigest(reason="checksum_differs") from error  # the client's own word about the whole
-            raise
+            raise InvalidPart(reason="checksum_differs") from error  # and about a part
         stored = await self._result(documents.read_complete_result, answer)
         sizes = [receipt.size for receipt in receipts if receipt.size is not None]
         size = sum(sizes) if len(sizes) == len(receipts) else op.size or 0
