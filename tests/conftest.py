@@ -5,9 +5,13 @@ from pathlib import Path
 
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
+from hypothesis import HealthCheck, settings
 
 from tests import clients, servers
 from tests.node import Node, configuration, node, over_local, over_s3
+
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")  # a busy machine is no finding
 
 
 @pytest.fixture(scope="session")

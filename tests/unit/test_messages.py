@@ -67,10 +67,10 @@ def test_arbitrary_bytes_give_a_message_or_bad_message(body: bytes) -> None:
         return
 
 
-@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_size=9), lambda c: st.lists(c, max_size=4)))
-def test_any_json_of_the_wrong_shape_is_a_bad_message(value: object) -> None:
+@given(st.recursive(st.none() | st.booleans() | st.integers(), lambda inner: st.lists(inner, max_size=4)))
+def test_a_name_is_a_string_and_nothing_else(value: object) -> None:
     with pytest.raises(BadMessage):
-        StatusReport.decode(json.dumps({"ip": value if not isinstance(value, str) else None}).encode())
+        StatusReport.decode(json.dumps({"ip": value}).encode())
 
 
 def test_the_digest_of_a_document_is_its_sha256_in_hex() -> None:
