@@ -4,6 +4,7 @@ Covered are `@method @authority @path @query content-digest`, with `created`, `n
 `bridge-node`. Whether a nonce was seen before is for the caller to ask: only it has a memory.
 """
 
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ COVERED = ("@method", "@authority", "@path", "@query", "content-digest")
 FRESH_SECONDS = 300
 NONCE_BYTES = 16
 _NONCE_LENGTH = range(16, 129)
+_KEYID = re.compile(r';keyid="([A-Za-z0-9_-]{1,128})"')
 
 PrivateKey = Ed25519PrivateKey | RSAPrivateKey
 PublicKey = Ed25519PublicKey | RSAPublicKey
@@ -104,6 +106,13 @@ def verify(find_key: Callable[[str], PublicKey | None], call: Call, headers: Map
     if result.nonce is None or len(result.nonce) not in _NONCE_LENGTH:
         raise SignatureRefused("no usable nonce")
     return Verified(str(result.parameters["keyid"]), result.nonce, int(result.parameters["created"]))
+
+
+def claimed_keyid(headers: Mapping[str, str]) -> str | None:
+    """The key that a request says it is signed with: where to look for a key before anything is verified."""
+    given = next((value for name, value in headers.items() if name.lower() == "signature-input"), "")
+    found = _KEYID.search(given)
+    return found[1] if found else None
 
 
 def signed(headers: Mapping[str, str]) -> bool:

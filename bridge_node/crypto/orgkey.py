@@ -6,6 +6,7 @@ body; that is why our own nodes use it once, to enrol (node-protocol.md §1).
 
 import base64
 import binascii
+import hashlib
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
@@ -63,6 +64,18 @@ def load_public(pem: str) -> rsa.RSAPublicKey:
     if not isinstance(key, rsa.RSAPublicKey) or key.key_size < 2048:
         raise BadOrganisationKey("not an RSA key of at least 2048 bits")
     return key
+
+
+def thumbprint(key: rsa.RSAPublicKey) -> str:
+    """The key's name in HTTP message signatures: SHA-256 of its JWK (RFC 7638)."""
+    numbers = key.public_numbers()
+    jwk = f'{{"e":"{_base64url(numbers.e)}","kty":"RSA","n":"{_base64url(numbers.n)}"}}'
+    return base64.urlsafe_b64encode(hashlib.sha256(jwk.encode()).digest()).rstrip(b"=").decode()
+
+
+def _base64url(number: int) -> str:
+    raw = number.to_bytes((number.bit_length() + 7) // 8, "big")
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def sign(key: rsa.RSAPrivateKey, ip: str, region: str, timestamp: str) -> str:

@@ -5,7 +5,9 @@ node's X25519 key, with organisation, node and document id in the protected head
 """
 
 from dataclasses import dataclass
+from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from joserfc import jwe, jws
 from joserfc.errors import JoseError
 from joserfc.jwk import GuestProtocol, OKPKey
@@ -23,6 +25,10 @@ _BASE64_GROWTH = 4 / 3
 
 class SealBroken(Exception):
     """A signature or seal that does not hold, or that was made for somebody else."""
+
+
+class BadJwk(ValueError):
+    """A JWK that is not the public key it should be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,34 @@ def new_signing_key() -> OKPKey:
 def new_sealing_key() -> OKPKey:
     """An X25519 key pair."""
     return OKPKey.generate_key("X25519")
+
+
+def verification_key(jwk: dict[str, Any]) -> Ed25519PublicKey:
+    """Reads a public Ed25519 JWK; raises BadJwk, for a private one too."""
+    key = _public(jwk, "Ed25519").public_key
+    if not isinstance(key, Ed25519PublicKey):
+        raise BadJwk("not an Ed25519 public key")
+    return key
+
+
+def sealing_key(jwk: dict[str, Any]) -> OKPKey:
+    """Reads a public X25519 JWK; raises BadJwk, for a private one too."""
+    return _public(jwk, "X25519")
+
+
+def thumbprint(jwk: dict[str, Any]) -> str:
+    """The name of a public key (RFC 7638)."""
+    return OKPKey.import_key(jwk).thumbprint()
+
+
+def _public(jwk: dict[str, Any], curve: str) -> OKPKey:
+    try:
+        key = OKPKey.import_key({name: jwk[name] for name in ("kty", "crv", "x")})
+    except (JoseError, KeyError, ValueError, TypeError) as error:
+        raise BadJwk(f"not a readable {curve} public key") from error
+    if jwk["crv"] != curve or "d" in jwk:
+        raise BadJwk(f"not an {curve} public key")
+    return key
 
 
 def sign(payload: bytes, key: OKPKey) -> str:

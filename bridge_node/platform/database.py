@@ -36,11 +36,17 @@ class Database:
         """Connects at the first use. `url` may leave the driver out: `sqlite:///path`, `postgresql://…`."""
         parsed = driven(url)
         if parsed.get_backend_name() == "sqlite":
-            engine = create_async_engine(parsed, pool_size=connections, connect_args={"timeout": statement_seconds})
+            engine = create_async_engine(
+                parsed,
+                hide_parameters=True,  # of statements in error texts: they may be secrets
+                pool_size=connections,
+                connect_args={"timeout": statement_seconds},
+            )
             _prepare_sqlite(engine, statement_seconds)
         else:
             engine = create_async_engine(
                 parsed,
+                hide_parameters=True,
                 pool_size=connections,
                 max_overflow=0,
                 pool_timeout=statement_seconds,

@@ -10,6 +10,7 @@ from blockbuster import BlockBuster
 
 from bridge_node.platform.database import Database
 from bridge_node.platform.models import metadata
+from tests.platform.world import PlatformUnderTest, running_platform
 
 _numbers = itertools.count()
 
@@ -53,3 +54,10 @@ async def database(database_url: str) -> AsyncIterator[Database]:
         await connection.run_sync(metadata.create_all)
     yield database
     await database.close()
+
+
+@pytest.fixture
+async def here(database_url: str, tmp_path: Path) -> AsyncIterator[PlatformUnderTest]:
+    """A running platform with two organisations, on an empty database."""
+    async with running_platform(database_url, tmp_path) as platform:
+        yield platform

@@ -1,0 +1,84 @@
+"""What every route of the platform stands on, made once when it starts."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from bridge_node.platform import auth, masterkey
+from bridge_node.platform.callers import Callers
+from bridge_node.platform.database import Database
+from bridge_node.platform.rates import Rate
+from bridge_node.platform.settings import PlatformSettings
+from bridge_node.platform.signing import SigningKeys
+from bridge_node.platform.vault import Vault
+from bridge_node.platform.wakeups import Waker
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True)
+class Platform:
+    """The parts, and nothing that happens."""
+
+    settings: PlatformSettings
+    database: Database
+    vault: Vault
+    issuers: Sequence[auth.TrustedIssuer]
+    waker: Waker
+    callers: Callers
+    keys: SigningKeys
+    user_rate: Rate
+    origins: "Origins"
+    now_ms: Callable[[], int]
+
+
+def assemble(settings: PlatformSettings, now_ms: Callable[[], int] = _now_ms) -> Platform:
+    """Makes everything of `settings`; connects to nothing. Raises NoMasterKey, and ValueError for unusable keys."""
+    master, previous = masterkey.load(settings)
+    limits = settings.limits
+    database = Database.open(
+        settings.database_url, connections=limits.connections, statement_seconds=limits.statement_seconds
+    )
+    vault = Vault(master, previous)
+    own = [auth.own_issuer(master)] if settings.own_tokens else []
+    failures = Rate(limits.bad_signatures_per_minute, "minute")
+    return Platform(
+        settings=settings,
+        database=database,
+        vault=vault,
+        issuers=[*own, *(auth.trusted(issuer) for issuer in settings.issuers)],
+        waker=Waker(database),
+        callers=Callers(database, failures, now_ms, settings.network_key),
+        keys=SigningKeys(vault),
+        user_rate=Rate(limits.requests_per_second, "second"),
+        origins=Origins(settings.external_urls or (f"http://{settings.host}:{settings.port}",)),
+        now_ms=now_ms,
+    )
+
+
+class Origins:
+    """The URLs that this platform answers for. A signature made for any other is worth nothing here."""
+
+    def __init__(self, urls: Sequence[str]) -> None:
+        self._bases = {_authority(url): url.rstrip("/") for url in urls}
+
+    def url(self, host: str, path: str, query: str) -> str | None:
+        """The URL that a request meant, or None when its host is none of ours."""
+        for scheme in _DEFAULT_PORTS:
+            base = self._bases.get(_authority(f"{scheme}://{host}"))
+            if base is not None and base.startswith(f"{scheme}:"):
+                return base + path + (f"?{query}" if query else "")
+        return None
+
+
+def _authority(url: str) -> tuple[str, str, int | None]:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme, parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme)
+    except ValueError:
+        return "", "", None
