@@ -4,10 +4,10 @@ Times are epoch seconds (UTC, float), sizes are bytes, etags are without quotes.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from bridge_node.body import ByteSource
 from bridge_node.errors import InvalidRange, NotModified, PreconditionFailed
+from bridge_node.values import value
 
 
 class _NoHeaders(dict[str, str]):
@@ -29,7 +29,7 @@ CONTENT_HEADERS = (
 """Lower-case names of the headers that describe a stored object's content and are kept with it."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Checksum:
     """A digest as S3 writes it: `algorithm` in lower case (`crc32c`, `crc64nvme` …), `value` in base64."""
 
@@ -39,7 +39,7 @@ class Checksum:
     """True for a checksum of part checksums; S3 then writes `-N` behind the value."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Part:
     """One part of a finished or open upload."""
 
@@ -50,7 +50,7 @@ class Part:
     checksum: Checksum | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ObjectInfo:
     """Everything known about one version of one object."""
 
@@ -74,7 +74,7 @@ class ObjectInfo:
     storage_class: str = "STANDARD"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ByteRange:
     """A single range as asked for: `first`–`last` inclusive, open-ended (`last` None) or the last `suffix` bytes."""
 
@@ -99,7 +99,7 @@ class ByteRange:
         return f"bytes={self.first}-{'' if self.last is None else self.last}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Conditions:
     """RFC 9110 conditions. Etags are without quotes, `*` stands for any; times are epoch seconds."""
 
@@ -148,7 +148,7 @@ def _matches(wanted: tuple[str, ...], etag: str) -> bool:
     return "*" in wanted or etag in wanted
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ObjectStream:
     """The answer to a read: what the object is, which of its bytes come, and the bytes.
 
@@ -163,7 +163,7 @@ class ObjectStream:
     partial: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Stored:
     """The answer to a write that is durable."""
 
@@ -177,7 +177,7 @@ class Stored:
     """Bytes of the object that was replaced (0: none was there), or None where the backend does not say."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Deleted:
     """The answer to a delete, also of a key that was not there."""
 
@@ -188,7 +188,7 @@ class Deleted:
     displaced: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DeleteFailure:
     """One key that a DeleteObjects could not delete, and why."""
 
@@ -197,14 +197,14 @@ class DeleteFailure:
     version_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class BucketInfo:
     name: str
     created: float = 0.0
     region: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Listing:
     """One page, in UTF-8 byte order of keys and common prefixes together.
 
@@ -216,7 +216,7 @@ class Listing:
     token: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Receipt:
     """What staging a part returned, and what a commit names."""
 
@@ -226,7 +226,7 @@ class Receipt:
     size: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class UploadInfo:
     """An open multipart upload. `handle` is the backend's own self-contained id."""
 
@@ -236,14 +236,14 @@ class UploadInfo:
     content: Mapping[str, str] = NO_HEADERS
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class UploadListing:
     uploads: tuple[UploadInfo, ...] = ()
     prefixes: tuple[str, ...] = ()
     token: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PartListing:
     parts: tuple[Part, ...] = ()
     next_label: int | None = None

@@ -5,12 +5,12 @@ the real bucket's name beside them. `bucket` is always the name on the wire.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Flag
 from typing import ClassVar
 
 from bridge_node.body import ByteSource
 from bridge_node.objects import NO_CONDITIONS, NO_HEADERS, ByteRange, Checksum, Conditions, Receipt
+from bridge_node.values import value
 
 
 class Access(Flag):
@@ -27,7 +27,7 @@ class Access(Flag):
         return {"READ": cls.READ, "WRITE": cls.READ | cls.WRITE, "ADMIN": cls.READ | cls.WRITE | cls.ADMIN}[level]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Operation:
     """Base of all operations. `slow` ones may take minutes and are answered before they are done (checklist 51)."""
 
@@ -37,12 +37,12 @@ class Operation:
     """Whether a slow one is left running when its client goes: to stop it half-way would help nobody."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class BucketOperation(Operation):
     bucket: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ObjectOperation(BucketOperation):
     key: str
 
@@ -50,7 +50,7 @@ class ObjectOperation(BucketOperation):
 # --- buckets -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ListBuckets(Operation):
     """Buckets by name, behind `after` or where `token` left off; `token` holds for the same prefix."""
 
@@ -60,29 +60,29 @@ class ListBuckets(Operation):
     token: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HeadBucket(BucketOperation):
     pass
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DescribeBucket(BucketOperation):
     """One `aspect` of a bucket's configuration (`versioning`, `acl` …), answered as on a bare bucket."""
 
     aspect: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CreateBucket(BucketOperation):
     access: ClassVar[Access] = Access.ADMIN
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DeleteBucket(BucketOperation):
     access: ClassVar[Access] = Access.ADMIN
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ListObjects(BucketOperation):
     """One page of keys in UTF-8 byte order.
 
@@ -97,7 +97,7 @@ class ListObjects(BucketOperation):
     limit: int = 1_000
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ListVersions(BucketOperation):
     """Like ListObjects, with every version: newest first within a key. `after_version` lies within key `after`."""
 
@@ -108,7 +108,7 @@ class ListVersions(BucketOperation):
     limit: int = 1_000
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ListUploads(BucketOperation):
     """Open uploads in byte order of their keys. `after_upload` lies within key `after`."""
 
@@ -122,7 +122,7 @@ class ListUploads(BucketOperation):
 # --- objects -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HeadObject(ObjectOperation):
     """`part` (1…) asks for one part of an object that was uploaded in parts; part 1 of any other is all of it."""
 
@@ -134,7 +134,7 @@ class HeadObject(ObjectOperation):
     """True when the client wants the stored checksum back."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class GetObject(ObjectOperation):
     range: ByteRange | None = None
     part: int | None = None
@@ -147,7 +147,7 @@ class GetObject(ObjectOperation):
     """Etag or epoch second of the version that `range` is wanted of; of another one, all of it. No backend sees it."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DescribeObject(ObjectOperation):
     """One `aspect` beside an object's bytes (`acl`, `tagging` …), answered as for an object that has none."""
 
@@ -155,7 +155,7 @@ class DescribeObject(ObjectOperation):
     version_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class GetAttributes(ObjectOperation):
     """The object's info and, where the backend keeps them, its parts after `after_part`, at most `part_limit`."""
 
@@ -166,7 +166,7 @@ class GetAttributes(ObjectOperation):
     part_limit: int = 1_000
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PutObject(ObjectOperation):
     """`source.size` is always known, and the source verifies by itself whatever the client declared.
 
@@ -184,14 +184,14 @@ class PutObject(ObjectOperation):
     md5: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DeleteObject(ObjectOperation):
     access: ClassVar[Access] = Access.WRITE
     version_id: str | None = None
     conditions: Conditions = NO_CONDITIONS
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DeleteObjects(BucketOperation):
     """Up to 1,000 deletes; each succeeds or fails by itself. `items` is filled once the document has been read."""
 
@@ -200,7 +200,7 @@ class DeleteObjects(BucketOperation):
     quiet: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CopySource:
     """What is copied: a bucket on the wire, like the target's."""
 
@@ -210,7 +210,7 @@ class CopySource:
     conditions: Conditions = NO_CONDITIONS
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CopyObject(ObjectOperation):
     """`content` and `metadata` are None when the source's are kept (metadata directive COPY)."""
 
@@ -226,7 +226,7 @@ class CopyObject(ObjectOperation):
 # --- uploads in parts: open → stage → commit | abort ----------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OpenUpload(ObjectOperation):
     access: ClassVar[Access] = Access.WRITE
     content: Mapping[str, str] = NO_HEADERS
@@ -236,7 +236,7 @@ class OpenUpload(ObjectOperation):
     """Whether the object's checksum will be one of part checksums; None leaves it to the algorithm's default."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class UploadOperation(ObjectOperation):
     """`upload` is the client's upload id in `gateway/`, and the backend's own handle once routing has opened it."""
 
@@ -244,7 +244,7 @@ class UploadOperation(ObjectOperation):
     upload: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StagePart(UploadOperation):
     label: int
     source: ByteSource
@@ -253,7 +253,7 @@ class StagePart(UploadOperation):
     md5: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StageCopy(UploadOperation):
     slow: ClassVar[bool] = True
     label: int
@@ -261,7 +261,7 @@ class StageCopy(UploadOperation):
     range: ByteRange | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CommitUpload(UploadOperation):
     """`receipts` is filled once the document has been read. `checksum` is the whole object's, where declared."""
 
@@ -274,12 +274,12 @@ class CommitUpload(UploadOperation):
     """The object's size if the client declared it (`x-amz-mp-object-size`), to be refused when it differs."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AbortUpload(UploadOperation):
     pass
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ListParts(UploadOperation):
     access: ClassVar[Access] = Access.READ
     after: int = 0

@@ -5,7 +5,7 @@ name is refused for every method (checklist 26). Parameters that begin with `x-`
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple, NoReturn
 
 from bridge_node.errors import InvalidArgument, InvalidRequest, MissingLength, NotSupported, UnknownMethod
@@ -42,6 +42,7 @@ from bridge_node.operations import (
 from bridge_node.protocols.http import conditions, parse_copy_range, parse_query, parse_range
 from bridge_node.protocols.s3.documents import read_complete_request, read_create_bucket, read_delete_request
 from bridge_node.protocols.s3.payload import declared
+from bridge_node.values import value
 
 Parsed = Operation | WithDocument
 
@@ -60,7 +61,7 @@ _BUCKETS_PAGE = 10_000
 _METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "DELETE"})
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PostObject(PutObject):
     """A form upload: a PUT that says how it wants to be answered."""
 
