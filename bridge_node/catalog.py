@@ -103,6 +103,11 @@ class Repository:
         """The attached bucket that `name` means: by real name, then by folder."""
         return self.names.get(name)
 
+    @property
+    def attachments(self) -> tuple[str, ...]:
+        """Ids of all its buckets and accounts."""
+        return (*(bucket.id for bucket in self.buckets), *(account.id for account in self.accounts))
+
     def counted_as(self, name: str) -> str:
         """Id of the attachment that usage of `name` belongs to: what is not attached lies in an account, if any."""
         attachment = self.names.get(name) or next(iter(self.accounts), None)

@@ -24,7 +24,7 @@ from pydantic import BaseModel, SecretStr
 from bridge_node.catalog import Catalog
 from bridge_node.settings import Settings
 
-VERSION = 1
+VERSION = 2
 """Raised with every change of a message: a worker of newer code then refuses an older supervisor in one clear line."""
 MAX_FRAME = 256 * 1024 * 1024
 _HEAD = struct.Struct("!IB")
@@ -47,8 +47,8 @@ class Start(Message):
     """The first message: all that a worker needs to serve.
 
     `settings` carry no backends and no repositories: secrets travel in the catalog alone. `sockets` are inherited
-    descriptors, one per listener of the settings and in their order; `counters` is the shared memory to count in.
-    `journal_stream` is for `telemetry.logging`.
+    descriptors, one per listener of the settings and in their order; `counters` and `traffic` are the shared memory to
+    count in. `journal_stream` is for `telemetry.logging`.
     """
 
     slot: int
@@ -56,6 +56,7 @@ class Start(Message):
     catalog: Catalog
     sockets: tuple[int, ...]
     counters: int
+    traffic: int
     journal_stream: str = ""
 
 

@@ -18,11 +18,13 @@ import uvloop
 
 from bridge_node import configuration, cores, standalone
 from bridge_node.admin import Admin
+from bridge_node.agent.agent import LEAVING_SECONDS, Agent, Surroundings
+from bridge_node.agent.identity import IdentityError
 from bridge_node.agent.probing import Prober
 from bridge_node.backends.base import Unobserved
 from bridge_node.backends.local import RootUnusable, hold_root
 from bridge_node.backends.pool import BackendPool
-from bridge_node.catalog import Catalog
+from bridge_node.catalog import Catalog, Repository, joined
 from bridge_node.configuration import ConfigurationError
 from bridge_node.fleet import Fleet, WorkersDoNotStart
 from bridge_node.gateway.listeners import CannotListen, Certificates, bind
@@ -33,6 +35,7 @@ from bridge_node.systemd import Notifier
 from bridge_node.telemetry import access, counters, logging, metrics
 from bridge_node.telemetry.counters import Counters, CountersReader
 from bridge_node.telemetry.exposition import Figures, Totals
+from bridge_node.telemetry.traffic import TrafficReader
 
 TICK_SECONDS = 1.0
 LOAD_SECONDS = 30.0
@@ -81,7 +84,10 @@ class Daemon:
         self._config = config
         self._environment = environment
         self._settings = settings
+        self._own = catalog
+        self._given = Catalog()
         self._catalog = catalog
+        self._changing = asyncio.Lock()
         self._roots: set[str] = set()
         self._signals: asyncio.Queue[int] = asyncio.Queue()
         self._notifier = Notifier(environment.get("NOTIFY_SOCKET", ""))
@@ -90,7 +96,9 @@ class Daemon:
         self._totals = Totals(settings.admin.bucket_labels)
         self._totals.join(CountersReader(counts))
         self._pool = BackendPool(Unobserved())  # probes have figures of their own
-        self._prober = Prober(self._pool, catalog, settings.admin)
+        self._traffic = TrafficReader()
+        self._prober = Prober(self._pool, catalog, settings.admin, settings.platform.node_id or socket.gethostname())
+        self._agent: Agent | None = None
         self._side: set[asyncio.Task[None]] = set()
 
     async def live(self, on_ready: OnReady | None) -> int:
@@ -111,19 +119,22 @@ class Daemon:
         try:
             access.check(self._settings.log.access)
             self._make_backends(self._catalog)
+            self._recall_platform()
             slots, urls = self._open_ports()
             certificates = self._load_certificates()
-        except (*UNUSABLE, CannotListen) as refusal:
+        except (*UNUSABLE, CannotListen, IdentityError) as refusal:
             raise CannotStart(str(refusal)) from refusal
-        figures = Figures(self._totals, self._recorder)
+        figures = Figures(self._totals, self._recorder, self._traffic)
         self._fleet = Fleet(self._settings, self._catalog, slots, self._tasks, figures, self._environment)
-        self._report = Report(self._catalog, self._fleet, self._prober, certificates, urls, figures)
+        self._report = Report(self._catalog, self._fleet, self._prober, certificates, urls, figures, self._agent)
         admin_url = await self._open_admin()
         self._keep_running("watch", self._watch())
         self._keep_running("probes", self._prober.run())
         for each in certificates:
             self._keep_running("certificates", each.watch(CERTIFICATE_SECONDS))
         await self._fleet.start()
+        if self._agent:
+            self._agent_task = self._keep_running("platform", self._agent.run())
         self._notifier.ready()
         log.info("serving", listeners=urls, admin=admin_url, workers=len(slots))
         if on_ready:
@@ -136,6 +147,33 @@ class Daemon:
             self._roots.add(root)
         for spec in catalog.backends():
             self._pool.get(spec)
+
+    def _recall_platform(self) -> None:
+        """Takes up what a platform gave in an earlier life. It is asked itself once the workers serve."""
+        if not self._settings.platform.url:
+            return
+        self._agent = Agent(
+            self._settings,
+            Surroundings(
+                apply=self._serve_given,
+                admit=self._admit,
+                own=lambda: self._own,
+                prober=self._prober,
+                traffic=self._traffic,
+                recorder=self._recorder,
+            ),
+        )
+        self._held.push_async_callback(self._agent.close)
+        self._given = self._agent.restore()
+        self._catalog = joined(self._own, self._given, self._catalog.version)
+        self._prober.apply(self._catalog, self._settings.admin)
+
+    def _admit(self, repository: Repository) -> None:
+        """Raises ValueError for what cannot be served from here."""
+        try:
+            self._make_backends(Catalog(repositories={repository.id: repository}))
+        except UNUSABLE as error:
+            raise ValueError(str(error)) from error
 
     def _open_ports(self) -> tuple[Sequence[Sequence[socket.socket]], Sequence[str]]:
         """The sockets of each slot, and where clients reach them."""
@@ -168,10 +206,11 @@ class Daemon:
             raise CannotStart(f"admin port {settings.host}:{settings.port}: {reason}") from error
         return _url("http", settings.host, port)
 
-    def _keep_running(self, name: str, work: Coroutine[None, None, None]) -> None:
+    def _keep_running(self, name: str, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = self._tasks.create_task(work, name=name)
         self._side.add(task)
         task.add_done_callback(self._side.discard)
+        return task
 
     # --- run -------------------------------------------------------------------------------------------------------
 
@@ -210,13 +249,13 @@ class Daemon:
         self._notifier.reloading()
         try:
             async with asyncio.timeout(LOAD_SECONDS):
-                settings, catalog = await asyncio.to_thread(self._read_again)
-            self._make_backends(catalog)
+                settings, own = await asyncio.to_thread(self._read_again)
+            self._make_backends(own)
         except (ConfigurationError, TimeoutError, *UNUSABLE) as error:
             log.error("reload_failed", reason=str(error) or "reading took too long", kept=self._catalog.version)
             self._report.reloaded(None)
         else:
-            await self._take_up(settings, catalog)
+            await self._take_up(settings, own)
         self._notifier.ready()
 
     def _read_again(self) -> tuple[Settings, Catalog]:
@@ -224,20 +263,33 @@ class Daemon:
         if waiting:
             log.warning("restart_needed", settings=waiting)
         access.check(settings.log.access)
-        return settings, standalone.from_settings(settings, self._catalog.version + 1)
+        return settings, standalone.from_settings(settings)
 
-    async def _take_up(self, settings: Settings, catalog: Catalog) -> None:
-        old, self._settings, self._catalog = self._settings, settings, catalog
+    async def _take_up(self, settings: Settings, own: Catalog) -> None:
+        old, self._settings, self._own = self._settings, settings, own
         logging.configure(
             settings.log, journal_stream=self._environment.get("JOURNAL_STREAM", ""), process="supervisor"
         )
         self._totals.bucket_labels = settings.admin.bucket_labels
-        self._prober.apply(catalog, settings.admin)
-        await self._fleet.publish(settings, catalog)
-        self._report.reloaded(catalog)
-        log.info("reloaded", version=catalog.version)
+        await self._publish()
+        self._report.reloaded(self._catalog)
+        log.info("reloaded", version=self._catalog.version)
         if _seen_by_workers(settings) != _seen_by_workers(old):
             self._renew_workers()
+
+    async def _serve_given(self, given: Catalog) -> None:
+        """Puts in force what the platform gave; returns when every worker serves it."""
+        self._given = given
+        await self._publish()
+        log.info("platform_catalog_in_force", version=self._catalog.version, repositories=len(given.repositories))
+
+    async def _publish(self) -> None:
+        """One version after the other, whoever changed what."""
+        async with self._changing:
+            self._catalog = joined(self._own, self._given, self._catalog.version + 1)
+            self._report.catalog = self._catalog
+            self._prober.apply(self._catalog, self._settings.admin)
+            await self._fleet.publish(self._settings, self._catalog)
 
     # --- drain -----------------------------------------------------------------------------------------------------
 
@@ -246,7 +298,7 @@ class Daemon:
         gateway = self._settings.gateway
         log.info("draining", wait=gateway.drain_wait, limit=gateway.drain_limit)
         self._report.draining = True
-        self._notifier.stopping(within=gateway.drain_wait + gateway.drain_limit)
+        self._notifier.stopping(within=gateway.drain_wait + gateway.drain_limit + LEAVING_SECONDS)
         leaving = self._tasks.create_task(self._leave(), name="drain")
         second = self._tasks.create_task(self._second_signal(), name="second signal")
         await asyncio.wait((leaving, second), return_when=asyncio.FIRST_COMPLETED)
@@ -259,6 +311,10 @@ class Daemon:
     async def _leave(self) -> None:
         await asyncio.sleep(self._settings.gateway.drain_wait)
         await self._fleet.drain(self._settings.gateway.drain_limit)
+        if self._agent:
+            self._agent_task.cancel()
+            await asyncio.wait([self._agent_task])
+            await self._agent.leave()
 
     async def _second_signal(self) -> None:
         while await self._signals.get() not in (signal.SIGTERM, signal.SIGINT):

@@ -19,8 +19,8 @@ import structlog
 
 from bridge_node.catalog import Catalog
 from bridge_node.channel import Applied, Channel, ChannelError, Drain, Ready, ReopenLogs, Start, Update
-from bridge_node.settings import Settings
-from bridge_node.telemetry import counters, metrics
+from bridge_node.settings import Platform, Settings
+from bridge_node.telemetry import counters, metrics, traffic
 from bridge_node.telemetry.counters import CountersReader
 from bridge_node.telemetry.exposition import Figures
 
@@ -65,6 +65,7 @@ class Worker:
     process: Process
     channel: Channel
     counts: CountersReader
+    traffic: CountersReader
     started: float
     heard: float
     state: State = State.STARTING
@@ -110,6 +111,7 @@ class Fleet:
         self._catalog = catalog
         self._tasks = tasks
         self._totals = figures.totals
+        self._traffic = figures.traffic
         self._recorder = figures.own
         self._environment = _environment(environment)
         self._journal_stream = environment.get("JOURNAL_STREAM", "")
@@ -197,28 +199,30 @@ class Fleet:
     async def _spawn(self, slot: Slot) -> Worker:
         ours, theirs = socket.socketpair()
         counts = counters.create(series=4096 + 3 * self._settings.admin.bucket_labels)
+        moved = counters.create(series=traffic.SERIES)
         sockets = tuple(listening.fileno() for listening in slot.sockets)
         try:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", "-m", "bridge_node.worker", str(theirs.fileno())),
                 stdin=DEVNULL,
-                pass_fds=(theirs.fileno(), counts, *sockets),
+                pass_fds=(theirs.fileno(), counts, moved, *sockets),
                 env=self._environment,
                 start_new_session=True,  # Ctrl-C is for the supervisor
             )
-            reader = CountersReader(counts)
+            readers = CountersReader(counts), CountersReader(moved)
         except BaseException:
             ours.close()
             raise
         finally:
             theirs.close()
             os.close(counts)
+            os.close(moved)
         now = time.monotonic()
-        worker = Worker(slot, process, await Channel.open(ours), reader, now, now, deadline=now + START_SECONDS)
-        worker.channel.post(
-            Start(slot.index, _without_secrets(self._settings), self._catalog, sockets, counts, self._journal_stream)
-        )
-        self._totals.join(reader)
+        worker = Worker(slot, process, await Channel.open(ours), *readers, now, now, deadline=now + START_SECONDS)
+        settings = _without_secrets(self._settings)
+        worker.channel.post(Start(slot.index, settings, self._catalog, sockets, counts, moved, self._journal_stream))
+        self._totals.join(worker.counts)
+        self._traffic.join(worker.traffic)
         self.workers.add(worker)
         self._tasks.create_task(self._attend(worker), name=f"worker {slot.index}")
         if self._draining:
@@ -243,6 +247,7 @@ class Fleet:
         code = await worker.process.wait()
         await worker.channel.close()
         self._totals.leave(worker.counts)
+        self._traffic.leave(worker.traffic)
         self.workers.discard(worker)
         worker.gone.set()
         worker.settled.set()
@@ -322,7 +327,7 @@ def _kill(worker: Worker) -> None:
 
 def _without_secrets(settings: Settings) -> Settings:
     """What a worker needs beside the catalog."""
-    return settings.model_copy(update={"backends": {}, "repositories": {}})
+    return settings.model_copy(update={"backends": {}, "repositories": {}, "platform": Platform()})
 
 
 def _environment(environment: Mapping[str, str]) -> dict[str, str]:

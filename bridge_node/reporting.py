@@ -5,8 +5,10 @@ import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from itertools import islice
 
 from bridge_node.admin import Check
+from bridge_node.agent.agent import Agent
 from bridge_node.agent.probing import Prober
 from bridge_node.catalog import Catalog
 from bridge_node.fleet import Fleet, State, Worker
@@ -28,6 +30,7 @@ class Report:
         certificates: Sequence[Certificates],
         listeners: Sequence[str],
         figures: Figures,
+        agent: Agent | None = None,
     ) -> None:
         self.catalog = catalog
         self.loaded_at = time.time()
@@ -39,6 +42,7 @@ class Report:
         self._certificates = certificates
         self._listeners = listeners
         self._figures = figures
+        self._agent = agent
 
     def reloaded(self, catalog: Catalog | None) -> None:
         """A reload has put `catalog` in force, or failed (None)."""
@@ -57,6 +61,7 @@ class Report:
             Check("configuration", True, f"version {self.catalog.version}"),
             Check("workers", ready == slots, f"{ready} of {slots} ready"),
             self._backends_check(),
+            *([Check("platform", self._agent.ready, self._agent.summary())] if self._agent else []),
         )
 
     def status(self) -> Mapping[str, object]:
@@ -72,6 +77,7 @@ class Report:
             "listeners": list(self._listeners),
             "workers": [_worker_status(worker) for worker in sorted(self._fleet.workers, key=_by_slot)],
             "backends": self._backends_status(),
+            "platform": self._agent.status() if self._agent else None,
             "certificates": {name: round(days, 2) for name, days in self._certificate_days().items()},
         }
 
@@ -120,6 +126,11 @@ class Report:
         for name, health in self._prober.view.backends.items():
             yield metrics.BACKEND_UP, (name,), health.reachable
             yield metrics.BACKEND_PROBE_SECONDS, (name,), health.seconds
+        for name, health in islice(self._prober.view.attachments.items(), self._figures.totals.bucket_labels):
+            yield metrics.ATTACHMENT_UP, (name,), health.found
+            yield metrics.ATTACHMENT_PROBE_SECONDS, (name,), health.seconds
+        if self._agent:
+            yield from self._agent.gauges()
         yield metrics.CATALOG_VERSION, (), self.catalog.version
         yield metrics.CONFIGURATION_TIME, (), self.loaded_at
         yield metrics.READY, (), self._ready()

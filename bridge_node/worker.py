@@ -27,6 +27,7 @@ from bridge_node.settings import Log
 from bridge_node.telemetry import logging, metrics
 from bridge_node.telemetry.access import AccessLogFile
 from bridge_node.telemetry.counters import Counters
+from bridge_node.telemetry.traffic import TrafficRecorder
 
 HEARTBEAT_SECONDS = 1.0
 GAUGE_SECONDS = 0.25
@@ -83,7 +84,9 @@ class Worker:
             S3Frontend(settings.s3, settings.gateway, settings.limits),
             self._holder,
             self._pool,
-            metrics.RequestRecorder(self._recorder, settings.admin.bucket_labels),
+            TrafficRecorder(
+                Counters(start.traffic), metrics.RequestRecorder(self._recorder, settings.admin.bucket_labels)
+            ),
             settings.limits,
             access_log=self._access,
         )

@@ -18,7 +18,7 @@ from yarl import URL
 
 from bridge_node.crypto import httpsig
 from bridge_node.crypto.sealing import SIGNED_LIMIT
-from bridge_node.messages import PROTOCOL_HEADER, PROTOCOL_VERSION
+from bridge_node.messages import PROTOCOL_HEADER, PROTOCOL_VERSION, BadMessage, RegistrationAnswer
 from bridge_node.version import running_version
 
 ANSWER_LIMIT = 1024 * 1024
@@ -36,7 +36,7 @@ class PlatformAway(Exception):
 
 
 class PlatformRefused(Exception):
-    """The platform understood and said no."""
+    """The platform understood and said no, in the form that it has for that."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(f"{status} {message}".strip())
@@ -114,9 +114,10 @@ class PlatformClient:
             body = await _bounded(answer, call.limit)
             if answer.status < 300:
                 return body
-            if answer.status < 400 or answer.status >= 500:
+            message = _refusal(body)
+            if message is None or not 400 <= answer.status < 500:
                 raise PlatformAway(f"status {answer.status}")
-            raise PlatformRefused(answer.status, _printable(body))
+            raise PlatformRefused(answer.status, message)
 
     def _compare_clocks(self, date: str) -> None:
         """A date has whole seconds, and the answer took some time: the figure is for warnings only."""
@@ -136,10 +137,18 @@ async def _bounded(answer: aiohttp.ClientResponse, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def _printable(body: bytes) -> str:
+def _refusal(body: bytes) -> str | None:
+    """What the platform says when it refuses; None when somebody else answers in its place, such as a proxy."""
+    try:
+        answer = RegistrationAnswer.decode(body)
+    except BadMessage:
+        return None
+    return None if answer.success else _printable(answer.message)
+
+
+def _printable(text: str) -> str:
     """What may stand in a log of what somebody else wrote."""
-    text = body[:_MESSAGE_LIMIT].decode(errors="replace")
-    return "".join(character if character.isprintable() else " " for character in text)
+    return "".join(character if character.isprintable() else " " for character in text[:_MESSAGE_LIMIT])
 
 
 def _reason(error: Exception) -> str:

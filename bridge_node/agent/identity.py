@@ -77,6 +77,10 @@ class Identity:
     keys: OwnKeys
     organisation_key: RSAPrivateKey | None = None
 
+    def said(self) -> dict[str, Any]:
+        """The contract's common fields, unsigned."""
+        return {"ip": self.node, "region": self.region} | ({"id_org": self.organisation} if self.organisation else {})
+
     @property
     def enrolling(self) -> tuple[httpsig.PrivateKey, str] | None:
         """The organisation's key and its id, where the node has it."""
@@ -218,7 +222,11 @@ def _own_address(url: str) -> str:
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
-        family, kind, _, _, address = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_DGRAM)[0]
+        found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_DGRAM)
+    except OSError:  # no name service yet: any address out there shows which one is ours
+        found = [(socket.AF_INET, socket.SOCK_DGRAM, 0, "", ("192.0.2.1", port))]
+    family, kind, _, _, address = found[0]
+    try:
         with socket.socket(family, kind) as probe:
             probe.connect(address)
             return str(probe.getsockname()[0])

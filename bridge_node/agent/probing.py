@@ -1,9 +1,12 @@
-"""Reaches every backend now and then, so that readiness and metrics know which ones answer."""
+"""Reaches every backend and attached bucket now and then, so that readiness, metrics and reports know which answer."""
 
 import asyncio
 import logging
 import time
+import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import structlog
 
@@ -16,7 +19,7 @@ from bridge_node.settings import Admin
 AT_ONCE = 16
 """Probes that run at the same time."""
 RETRY_SECONDS = 5.0
-"""A backend that did not answer is asked again after so long, if that is sooner than the next round."""
+"""What did not answer is asked again after so long, if that is sooner than the next round."""
 
 NOT_ASKED = "breaker_open"
 """The reason of a probe that our own breaker held back: it says nothing new."""
@@ -24,44 +27,71 @@ NOT_ASKED = "breaker_open"
 log = structlog.get_logger()
 
 
-class Prober:
-    """Probes the backends of the catalog for ever; `view` is how they stand.
+class Place(NamedTuple):
+    """What one probe asks for: a bucket, or the list of an account's buckets (None)."""
 
-    A probe is a HeadBucket of one attached bucket, or ListBuckets where an account is attached whole. A backend that
-    answers is reachable, also when it answers that the bucket is missing (which `reason` then says); one that refuses
-    our credentials is not.
+    spec: BackendSpec
+    bucket: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Whose health a probe tells: attachments by id, and of one of a backend's places the backend itself."""
+
+    attachments: tuple[str, ...]
+    leads: bool
+
+
+class Prober:
+    """Probes the places of the catalog for ever; `view` is how they stand.
+
+    A probe is a HeadBucket, or ListBuckets where an account is attached whole. A backend that answers is reachable,
+    also when it answers that the bucket is missing (which `reason` then says); one that refuses our credentials is not.
+    New places are probed at once, then each once in a round; the rounds of two nodes begin at different times.
     """
 
-    def __init__(self, pool: BackendPool, catalog: Catalog, admin: Admin) -> None:
+    def __init__(self, pool: BackendPool, catalog: Catalog, admin: Admin, node: str = "") -> None:
         self.view = HealthView()
         self._pool = pool
         self._admin = admin
+        self._stagger = zlib.crc32(node.encode()) / 2**32
         self._targets = _targets(catalog)
         self._due = dict.fromkeys(self._targets, 0.0)
         self._changed = asyncio.Event()
         self._limit = asyncio.Semaphore(AT_ONCE)
 
     def apply(self, catalog: Catalog, admin: Admin) -> None:
-        """Probes another catalog's backends from now on, new ones at once."""
+        """Probes another catalog's places from now on, new ones at once."""
         self._admin = admin
         self._targets = _targets(catalog)
         self._pool.apply(catalog)
-        names = {spec.name for spec in self._targets}
-        self.view = HealthView({name: health for name, health in self.view.backends.items() if name in names})
-        self._due = {spec: self._due.get(spec, 0.0) for spec in self._targets}
+        names = {place.spec.name for place in self._targets}
+        ids = {attachment for target in self._targets.values() for attachment in target.attachments}
+        self.view = HealthView(
+            {name: health for name, health in self.view.backends.items() if name in names},
+            {name: health for name, health in self.view.attachments.items() if name in ids},
+        )
+        self._due = {place: self._due.get(place, 0.0) for place in self._targets}
         self._changed.set()
 
     @property
     def backends(self) -> int:
         """How many backends there are to reach."""
-        return len({spec.name for spec in self._targets})
+        return len({place.spec.name for place in self._targets})
 
     async def run(self) -> None:
         while True:
             now = time.monotonic()
-            due = [spec for spec, at in self._due.items() if at <= now]
-            await asyncio.gather(*(self._probe(spec, self._targets[spec]) for spec in due))
+            due = [place for place, at in self._due.items() if at <= now]
+            await asyncio.gather(*(self._probe(place) for place in due))
             await self._until_next()
+
+    async def ask(self, attachment: str) -> BackendHealth | None:
+        """Probes one attachment now; None when there is none of this id."""
+        for place, target in self._targets.items():
+            if attachment in target.attachments:
+                return await self._reach(place)
+        return None
 
     async def _until_next(self) -> None:
         self._changed.clear()
@@ -72,28 +102,52 @@ class Prober:
         except TimeoutError:
             return
 
-    async def _probe(self, spec: BackendSpec, bucket: str | None) -> None:
+    async def _probe(self, place: Place) -> None:
+        health = await self._reach(place)
+        target = self._targets.get(place)
+        if target is None:  # a reload has taken it away meanwhile
+            return
+        self._due[place] = time.monotonic() + self._pause(health)
+        if health.reason == NOT_ASKED and self._known(place, target):
+            return
+        if target.leads:
+            self._tell(place.spec.name, health)
+        self.view = HealthView(
+            {**self.view.backends, **({place.spec.name: health} if target.leads else {})},
+            {**self.view.attachments, **dict.fromkeys(target.attachments, health)},
+        )
+
+    def _pause(self, health: BackendHealth) -> float:
+        """Until this node's next round; what has just been probed is not probed again at once."""
+        period = self._admin.probe_seconds
+        if not health.reachable:
+            return min(RETRY_SECONDS, period)
+        left = period - (time.time() / period - self._stagger) % 1.0 * period
+        return left if left > period / 2 else left + period
+
+    def _known(self, place: Place, target: Target) -> bool:
+        ids = self.view.attachments
+        return all(name in ids for name in target.attachments) and (
+            not target.leads or place.spec.name in self.view.backends
+        )
+
+    def _tell(self, backend: str, health: BackendHealth) -> None:
+        before = self.view.backends.get(backend)
+        if before is None or (before.reachable, before.reason) != (health.reachable, health.reason):
+            level = logging.INFO if health.found else logging.WARNING
+            log.log(level, "backend_probed", backend=backend, reachable=health.reachable, reason=health.reason)
+
+    async def _reach(self, place: Place) -> BackendHealth:
         async with self._limit:
             begun = time.monotonic()
-            reachable, reason = await self._reach(spec, bucket)
-        if spec not in self._targets:  # a reload has taken it away meanwhile
-            return
-        pause = self._admin.probe_seconds if reachable else min(RETRY_SECONDS, self._admin.probe_seconds)
-        self._due[spec] = time.monotonic() + pause
-        before = self.view.backends.get(spec.name)
-        if before is not None and reason == NOT_ASKED:
-            return
-        if before is None or (before.reachable, before.reason) != (reachable, reason):
-            level = logging.INFO if reachable and not reason else logging.WARNING
-            log.log(level, "backend_probed", backend=spec.name, reachable=reachable, reason=reason)
-        health = BackendHealth(reachable, time.monotonic() - begun, time.time(), reason)
-        self.view = HealthView({**self.view.backends, spec.name: health})
+            reachable, reason = await self._answers(place)
+            return BackendHealth(reachable, time.monotonic() - begun, time.time(), reason)
 
-    async def _reach(self, spec: BackendSpec, bucket: str | None) -> tuple[bool, str]:
+    async def _answers(self, place: Place) -> tuple[bool, str]:
         try:
             async with asyncio.timeout(self._admin.probe_timeout):
-                backend = self._pool.get(spec)
-                await (backend.list_buckets() if bucket is None else backend.head_bucket(bucket))
+                backend = self._pool.get(place.spec)
+                await (backend.list_buckets() if place.bucket is None else backend.head_bucket(place.bucket))
         except TimeoutError:
             return False, "probe_timeout"
         except BackendFailure as error:
@@ -103,11 +157,16 @@ class Prober:
         return True, ""
 
 
-def _targets(catalog: Catalog) -> Mapping[BackendSpec, str | None]:
-    """What to ask each backend for: its whole account where it is attached so, else one bucket."""
-    targets: dict[BackendSpec, str | None] = {}
+def _targets(catalog: Catalog) -> Mapping[Place, Target]:
+    """Every attachment's place. A whole account speaks best for its backend, else any bucket does."""
+    ids: dict[Place, list[str]] = {}
     for repository in catalog.repositories.values():
-        targets.update({attachment.backend: attachment.bucket for attachment in repository.buckets})
-    for repository in catalog.repositories.values():
-        targets.update({attachment.backend: None for attachment in repository.accounts})
-    return targets
+        for bucket in repository.buckets:
+            ids.setdefault(Place(bucket.backend, bucket.bucket), []).append(bucket.id)
+        for account in repository.accounts:
+            ids.setdefault(Place(account.backend, None), []).append(account.id)
+    leading: dict[BackendSpec, Place] = {}
+    for place in ids:
+        if place.bucket is None or place.spec not in leading:
+            leading[place.spec] = place
+    return {place: Target(tuple(names), leading[place.spec] == place) for place, names in ids.items()}

@@ -54,8 +54,8 @@ class Spool:
         self._most_bytes = most_bytes
         self._most_seconds = most_seconds
         self._one_at_a_time = threading.Lock()
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._database = _open(directory / "spool.sqlite")
+        self._file = directory / "spool.sqlite"
+        self._opened: sqlite3.Connection | None = None
 
     def write(self, batches: Sequence[Batch], now: float) -> None:
         """Puts batches on disk; those that are there already stay as they are."""
@@ -109,13 +109,22 @@ class Spool:
 
     def close(self) -> None:
         with self._one_at_a_time:
-            self._database.close()
+            if self._opened is not None:
+                self._opened.close()
+                self._opened = None
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
         with self._one_at_a_time, self._database:
             self._database.execute("BEGIN IMMEDIATE")
             yield
+
+    @property
+    def _database(self) -> sqlite3.Connection:
+        """Opened when it is needed: a disk that is full today must not keep a node from starting."""
+        if self._opened is None:
+            self._opened = _open(self._file)
+        return self._opened
 
     def _merge(self, written_before: float) -> bool:
         """Whether there were unsent minutes to be merged into hours; their statuses are of no use by now."""

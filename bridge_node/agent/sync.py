@@ -118,9 +118,9 @@ class Sync:
 
     # --- from the platform -----------------------------------------------------------------------------------------
 
-    async def run(self, client: PlatformClient, reader: Reader, signer: Signer) -> None:
-        """Asks for ever."""
-        while True:
+    async def run(self, client: PlatformClient, reader: Reader, signer: Signer, known: asyncio.Event) -> None:
+        """Asks for as long as the platform knows this node."""
+        while known.is_set():
             pause = await self._turn(client, reader, signer)
             await asyncio.sleep(pause)
 
@@ -132,6 +132,16 @@ class Sync:
                 self.standing.became("lapsed", level=logging.ERROR)
                 self._in_force = None
                 await self._hooks.apply(Catalog())
+
+    @property
+    def serves(self) -> bool:
+        """Whether something that the platform gave is in force."""
+        return self._in_force is not None
+
+    @property
+    def attachments(self) -> frozenset[str]:
+        """Ids of the buckets and accounts that the platform gave."""
+        return frozenset(name for held in self._held.values() for name in held.served.repository.attachments)
 
     @property
     def lease_left(self) -> float:

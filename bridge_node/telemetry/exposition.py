@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from bridge_node.telemetry.counters import CountersReader
 from bridge_node.telemetry.metrics import METRICS, OTHER, Metric, Recorder
+from bridge_node.telemetry.traffic import TrafficReader
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -73,6 +74,7 @@ class Figures:
 
     totals: Totals
     own: Recorder
+    traffic: TrafficReader
 
 
 def render(sums: Sums, *, openmetrics: bool) -> bytes:

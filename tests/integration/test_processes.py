@@ -434,7 +434,7 @@ async def test_no_secret_is_in_arguments_environment_core_dumps_or_log(tmp_path:
 
 def test_a_worker_of_other_code_says_so_in_one_line_without_a_secret() -> None:
     ours, theirs = socket.socketpair()
-    start = Start(0, Settings(), Catalog(keys={"AK": AccessKey("AK", SecretStr("s3cr3t"), "r", Access.READ)}), (), 0)
+    start = Start(0, Settings(), Catalog(keys={"AK": AccessKey("AK", SecretStr("s3cr3t"), "r", Access.READ)}), (), 0, 0)
     data = channel.encode(start)[5:].replace(b'"counters"', b'"cou_ters"')
     ours.sendall(struct.pack("!IB", len(data), channel.VERSION) + data)
     command = [sys.executable, "-m", "bridge_node.worker", str(theirs.fileno())]

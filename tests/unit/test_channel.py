@@ -46,7 +46,9 @@ async def test_a_catalog_arrives_as_it_was_sent_secrets_included() -> None:
 
 async def test_messages_arrive_in_order_and_the_end_is_the_end() -> None:
     near, far = await pair()
-    start = Start(1, Settings(gateway=Gateway(workers=3)), CATALOG, sockets=(7, 9), counters=11, journal_stream="8:9")
+    start = Start(
+        1, Settings(gateway=Gateway(workers=3)), CATALOG, sockets=(7, 9), counters=11, traffic=12, journal_stream="8:9"
+    )
     sent = [start, Heartbeat(), Ready(3), Drain(2.5), Drain(2), Applied(4)]
     for message in sent:
         await near.send(message)
