@@ -151,6 +151,7 @@ def seaweedfs(directory: Path) -> Iterator[S3Server]:
         f"-s3.config={identities}",
         "-master.volumeSizeLimitMB=64",
         "-volume.max=400",
+        "-s3.allowDeleteBucketNotEmpty=false",  # as S3 does
     ]
     # By default each new bucket takes seven volumes at its first write, which exhausts 400 after 57 buckets.
     env = {"WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}

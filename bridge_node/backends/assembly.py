@@ -104,7 +104,7 @@ class Assembly:
 
 
 def assemble(
-    op: CommitUpload, staged: Mapping[int, Part], algorithm: str | None, composite: bool, min_part_size: int
+    op: CommitUpload, staged: Mapping[int, Part], algorithm: str | None, *, composite: bool, min_part_size: int
 ) -> Assembly:
     """Checks a commit against the parts that are staged.
 

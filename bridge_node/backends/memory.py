@@ -225,7 +225,8 @@ class MemoryBackend:
         except NoSuchUpload:
             return self._committed_before(bucket, op)
         staged = {label: part for label, (part, _) in upload.parts.items()}
-        assembly = assemble(op, staged, upload.op.checksum_algorithm, upload.composite, self.capabilities.min_part_size)
+        algorithm, smallest = upload.op.checksum_algorithm, self.capabilities.min_part_size
+        assembly = assemble(op, staged, algorithm, composite=upload.composite, min_part_size=smallest)
         data = b"".join(upload.parts[label][1] for label in assembly.labels)
         info = self._assembled(upload.op, assembly)
         stored = self._store(bucket, _Object(info, data, assembly.parts, op.upload), op.conditions)

@@ -37,7 +37,7 @@ class Commits:
     def _assembled(self, bucket: str, op: CommitUpload, upload: Upload) -> Record:
         files = self._uploads.parts(bucket, op.upload)
         staged = {label: file.part for label, file in files.items()}
-        assembly = assemble(op, staged, upload.algorithm, upload.composite, self._min_part_size)
+        assembly = assemble(op, staged, upload.algorithm, composite=upload.composite, min_part_size=self._min_part_size)
         info = ObjectInfo(
             op.key,
             assembly.size,

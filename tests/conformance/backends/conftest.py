@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from bridge_node.backends.memory import MemoryBackend
 from bridge_node.backends.s3 import S3Backend
 from bridge_node.catalog import BackendSpec
 from bridge_node.operations import DeleteObject, DeleteObjects
-from tests.conformance.backends.quirks import QUIRKS
+from tests.conformance.backends.quirks import is_excluded
 from tests.conformance.backends.subject import WIRE, Subject
 from tests.node import Node
 from tests.servers import S3Server
@@ -107,11 +107,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _is_quirk(item: pytest.Item) -> bool:
     callspec = getattr(item, "callspec", None)
     server = callspec.params.get("backend") if callspec else None
-    return server in QUIRKS and case_of(item.name, server) in QUIRKS[server]
+    return server is not None and is_excluded(server, case_of(item.name, server))
 
 
 def case_of(name: str, server: str) -> str:
-    """A test's name as the quirk table has it: without the subject."""
-    test, _, parameters = name.partition("[")
-    others: Sequence[str] = [part for part in parameters.rstrip("]").split("-") if part != server]
-    return f"{test}[{'-'.join(others)}]" if others else test
+    """A test's name as the quirk table has it: its parameters behind `=`, without the subject's."""
+    test, _, parameters = name.rstrip("]").partition("[")
+    others = f"-{parameters}-".replace(f"-{server}-", "-", 1).strip("-")
+    return f"{test}={others}" if others else test
