@@ -16,8 +16,8 @@ from typing import Annotated
 
 import typer
 
-from bridge_node.cli.key import new_pair
 from bridge_node.cli.outcomes import Exit, complain
+from bridge_node.crypto.credentials import new_pair
 from bridge_node.errors import BucketOwnedByCaller
 
 HOST = "127.0.0.1"

@@ -1,19 +1,14 @@
 """`bridge-node key`: credentials for a repository's clients."""
 
 import json
-import secrets
-import string
 from typing import Annotated, Literal
 
 import typer
 
 from bridge_node.cli.options import AsJson
+from bridge_node.crypto.credentials import new_pair
 
 app = typer.Typer(no_args_is_help=True, help="Make credentials for clients.")
-
-ACCESS_KEY_CHARACTERS = string.ascii_uppercase + string.digits
-SECRET_CHARACTERS = string.ascii_letters + string.digits
-"""No `+` or `/`, as AWS has them: nothing to be escaped in URLs, shells and configuration files."""
 
 
 @app.command()
@@ -36,15 +31,6 @@ def generate(
         typer.echo(f'access_key = "{access_key}"\nsecret_key = "{secret_key}"\naccess = "{access}"')
     else:
         typer.echo(f"Access key id:      {access_key}\nSecret access key:  {secret_key}")
-
-
-def new_pair() -> tuple[str, str]:
-    """An access key id and its secret."""
-    return _random(ACCESS_KEY_CHARACTERS, 20), _random(SECRET_CHARACTERS, 40)
-
-
-def _random(characters: str, length: int) -> str:
-    return "".join(secrets.choice(characters) for _ in range(length))
 
 
 def _toml_key(name: str) -> str:

@@ -1,0 +1,29 @@
+"""Organisations: what everything else belongs to."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bridge_node.platform.models import organisations
+from bridge_node.platform.store.sql import made
+
+
+@dataclass(frozen=True, slots=True)
+class Organisation:
+    id: str
+    name: str
+    repos_disabled: bool
+    assigns_repositories: bool
+    created_at: int
+
+
+async def every(connection: AsyncConnection) -> list[Organisation]:
+    """For the operator: nobody else sees more than their own. Oldest first."""
+    return [
+        made(Organisation, row) for row in await connection.execute(select(organisations).order_by(organisations.c.id))
+    ]
+
+
+async def add(connection: AsyncConnection, organisation_id: str, name: str, now: int) -> None:
+    await connection.execute(insert(organisations).values(id=organisation_id, name=name, created_at=now))

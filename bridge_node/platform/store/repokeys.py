@@ -1,0 +1,111 @@
+"""Access keys of repositories. A deleted key opens nothing from then on; its row stays for its last minutes."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, and_, select, update
+from sqlalchemy import insert as new
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bridge_node.platform.models import repository_keys
+from bridge_node.platform.store import revisions
+from bridge_node.platform.store.sql import made
+from bridge_node.platform.vault import Vault
+
+_TABLE = repository_keys.name
+AccessType = Literal["READ", "WRITE", "READWRITE", "ADMIN"]
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryKey:
+    """`key` is what clients send. `buckets`: the ids of the only ones that it opens, or None for all."""
+
+    id: str
+    organisation_id: str
+    repository_id: str
+    name: str
+    access: AccessType
+    key: str
+    secret_sealed: bytes | None = field(repr=False)
+    public_key: str
+    buckets: list[str] | None
+    created_at: int
+    last_used_at: int | None
+    deleted_at: int | None
+
+    def verifier(self, vault: Vault) -> str:
+        """What a node checks its clients by: the secret that both know, or the public half of a GCS key."""
+        return vault.open(self.secret_sealed, _TABLE, self.id) if self.secret_sealed else self.public_key
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A new key as its owner gets it, once. `public_key`: the only thing kept of it, instead of its secret."""
+
+    key: str
+    secret: str = field(repr=False)
+    public_key: str = ""
+
+
+async def of(connection: AsyncConnection, repository_id: str) -> list[RepositoryKey]:
+    """Live ones, newest first."""
+    live = (repository_keys.c.repository_id == repository_id, repository_keys.c.deleted_at.is_(None))
+    wanted = select(repository_keys).where(*live).order_by(repository_keys.c.id.desc())
+    return [made(RepositoryKey, row) for row in await connection.execute(wanted)]
+
+
+async def with_id(connection: AsyncConnection, repository_id: str, key_id: str) -> RepositoryKey | None:
+    """A live one of this repository."""
+    row = (await connection.execute(select(repository_keys).where(_is(repository_id, key_id)))).one_or_none()
+    return made(RepositoryKey, row) if row else None
+
+
+async def add(
+    connection: AsyncConnection,
+    vault: Vault,
+    key_id: str,
+    organisation_id: str,
+    repository_id: str,
+    pair: Pair,
+    now: int,
+    *,
+    name: str,
+    access: AccessType,
+    buckets: Collection[str] | None = None,
+) -> None:
+    """Keeps of `pair` what nodes need, and no more."""
+    kept = None if pair.public_key else vault.seal(pair.secret, _TABLE, key_id)
+    await connection.execute(
+        new(repository_keys).values(
+            id=key_id,
+            organisation_id=organisation_id,
+            repository_id=repository_id,
+            name=name,
+            access=access,
+            key=pair.key,
+            secret_sealed=kept,
+            public_key=pair.public_key,
+            buckets=None if buckets is None else sorted(buckets),
+            created_at=now,
+        )
+    )
+    await revisions.repository_changed(connection, repository_id)
+
+
+async def change(connection: AsyncConnection, repository_id: str, key_id: str, **values: Any) -> None:
+    """New values of `name`, `access` or `buckets`."""
+    await connection.execute(update(repository_keys).where(_is(repository_id, key_id)).values(values))
+    await revisions.repository_changed(connection, repository_id)
+
+
+async def remove(connection: AsyncConnection, repository_id: str, key_id: str, now: int) -> None:
+    """Access ends at once; the secret is forgotten."""
+    gone = update(repository_keys).where(_is(repository_id, key_id))
+    await connection.execute(gone.values(deleted_at=now, secret_sealed=None))
+    await revisions.repository_changed(connection, repository_id)
+
+
+def _is(repository_id: str, key_id: str) -> ColumnElement[bool]:
+    live = repository_keys.c.deleted_at.is_(None)
+    return and_(repository_keys.c.repository_id == repository_id, repository_keys.c.id == key_id, live)
