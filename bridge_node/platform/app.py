@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 
 from bridge_node.messages import PROTOCOL_HEADER, PROTOCOL_VERSION
-from bridge_node.platform.api import nodeconfig, nodes, nodestats, orgkeys, registration, secrets, status
+from bridge_node.platform.api import nodeconfig, nodes, nodestats, orgkeys, registration, repokeys, secrets, status
 from bridge_node.platform.context import Platform
 from bridge_node.platform.database import DatabaseUnavailable
 from bridge_node.platform.edge import Edge
@@ -39,6 +39,7 @@ ROUTERS: Sequence[APIRouter] = (
     orgkeys.router,
     nodes.router,
     nodestats.router,
+    repokeys.router,
 )
 
 

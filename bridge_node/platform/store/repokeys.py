@@ -51,7 +51,9 @@ class Pair:
 async def of(connection: AsyncConnection, repository_id: str) -> list[RepositoryKey]:
     """Live ones, newest first."""
     live = (repository_keys.c.repository_id == repository_id, repository_keys.c.deleted_at.is_(None))
-    wanted = select(repository_keys).where(*live).order_by(repository_keys.c.id.desc())
+    wanted = (
+        select(repository_keys).where(*live).order_by(repository_keys.c.created_at.desc(), repository_keys.c.id.desc())
+    )
     return [made(RepositoryKey, row) for row in await connection.execute(wanted)]
 
 
