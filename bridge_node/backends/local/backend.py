@@ -204,6 +204,8 @@ class LocalBackend:
     async def put_object(self, bucket: str, op: PutObject) -> Stored:
         digests = Digests(put_algorithm(op))
         with aborting(op.source):
+            if op.conditions:
+                await self._threads.run(self._store.check, bucket, op.key, op.conditions)
             inline, draft = await self._received(bucket, op.source, digests, lambda: digests.verify(op))
         info = self._info(
             op.key, op.content, op.metadata, size=digests.size, etag=digests.etag, checksum=digests.checksum

@@ -1,5 +1,6 @@
 """Turning an upload's parts into an object, or into nothing: the ends of an upload. Blocks, called in threads."""
 
+import contextlib
 from collections.abc import Callable
 
 from bridge_node.backends.assembly import assemble, multipart_etag
@@ -8,7 +9,7 @@ from bridge_node.backends.local.records import DataFile, Record
 from bridge_node.backends.local.store import Store
 from bridge_node.backends.local.uploads import Upload, Uploads
 from bridge_node.backends.paging import part_page
-from bridge_node.errors import NoSuchUpload
+from bridge_node.errors import BackendFailure, NoSuchUpload
 from bridge_node.objects import ObjectInfo, PartListing, Stored, UploadInfo
 from bridge_node.operations import AbortUpload, CommitUpload, ListParts
 
@@ -31,7 +32,9 @@ class Commits:
             upload = self._uploads.load(bucket, op.upload, op.key)
             record = self._assembled(bucket, op, upload)
             displaced = self._store.publish(bucket, record, op.conditions)
-            self._uploads.drop(bucket, op.upload, keep=record.files)
+            with contextlib.suppress(BackendFailure), self._files.failures(bucket):
+                # The object is durable: what stays of the upload is ended by whoever meets it next.
+                self._uploads.drop(bucket, op.upload, keep=record.files)
             return stored(record.info, displaced)
 
     def _assembled(self, bucket: str, op: CommitUpload, upload: Upload) -> Record:

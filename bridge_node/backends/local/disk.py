@@ -34,32 +34,47 @@ def sync(fd: int) -> None:
 
 @contextlib.contextmanager
 def disk_errors() -> Iterator[None]:
-    """Turns what the disk says into what the gateway understands, without a path in it."""
+    """Turns what the disk says into what the gateway understands."""
     try:
         yield
-    except SyncFailed as error:
-        raise BackendFailure(reason="sync_failed") from error
     except OSError as error:
-        if error.errno in _FULL:
-            raise BackendFailure("There is no space left to store this object.", reason="disk_full") from error
-        if error.errno in _REFUSALS:
-            raise BackendRefused(reason="disk_refused") from error
-        raise BackendFailure(reason="disk_error") from error
+        raise failure(error) from error
+
+
+def failure(error: OSError) -> BackendFailure:
+    """What an error of the disk means, without a path in it."""
+    if isinstance(error, SyncFailed):
+        return BackendFailure(reason="sync_failed")
+    if error.errno in _FULL:
+        return BackendFailure("There is no space left to store this object.", reason="disk_full")
+    if error.errno in _REFUSALS:
+        return BackendRefused(reason="disk_refused")
+    return BackendFailure(reason="disk_error")
 
 
 class Directory:
-    """An open directory, whose own entry in its parent is durable. Closed when nobody holds it any more."""
+    """An open directory, whose own entry in its parent is durable. Closed when nobody holds it any more.
 
-    __slots__ = ("fd",)
+    After a sync that failed, `failed` is True: another one would succeed and mean nothing.
+    """
 
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
+    __slots__ = ("failed", "fd")
+
+    def __init__(self, path: Path | bytes, parent: int | None = None) -> None:
+        self.fd = -1
+        self.failed = False
+        self.fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY, dir_fd=parent)
 
     def __del__(self) -> None:
-        os.close(self.fd)
+        if self.fd >= 0:
+            os.close(self.fd)
 
     def sync(self) -> None:
-        sync(self.fd)
+        try:
+            sync(self.fd)
+        except SyncFailed:
+            self.failed = True
+            raise
 
 
 class Directories:
@@ -72,9 +87,16 @@ class Directories:
     LIMIT = 128
 
     def __init__(self, root: Path) -> None:
-        self.root = Directory(os.open(root, os.O_RDONLY | os.O_DIRECTORY))
+        self._path = root
+        self._root = Directory(root)
         self._known: OrderedDict[bytes, Directory] = OrderedDict()
         self._lock = threading.Lock()
+
+    @property
+    def root(self) -> Directory:
+        if self._root.failed:
+            self._root = Directory(self._path)
+        return self._root
 
     def open(self, path: bytes) -> Directory:
         """The directory at `path` below the root; missing ones are made, except the first: a bucket.
@@ -106,7 +128,8 @@ class Directories:
         known = path
         with self._lock:
             while known:
-                if directory := self._known.get(known):
+                directory = self._known.get(known)
+                if directory is not None and not directory.failed:
                     self._known.move_to_end(known)
                     return directory, len(known) + 1
                 known = known.rpartition(b"/")[0]
@@ -117,7 +140,7 @@ class Directories:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(name, 0o700, dir_fd=parent.fd)
         try:
-            directory = Directory(os.open(name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=parent.fd))
+            directory = Directory(name, parent.fd)
         except FileNotFoundError:
             if make:
                 raise
@@ -135,7 +158,7 @@ class Directories:
 
 def sync_directory(path: bytes) -> None:
     """Makes the entries of the directory at `path` durable. Raises SyncFailed, or FileNotFoundError."""
-    Directory(os.open(path, os.O_RDONLY | os.O_DIRECTORY)).sync()
+    Directory(path).sync()
 
 
 def create(directory: Directory, name: bytes) -> int:

@@ -5,10 +5,10 @@ The order in which one thread takes them: bucket, upload, key.
 
 import contextlib
 import fcntl
+import itertools
 import os
 import secrets
 import socket
-import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,14 +129,11 @@ class Writer:
         self._fd = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         fcntl.flock(self._fd, fcntl.LOCK_EX)
         new.rename(self._path)
-        self._made = 0
-        self._lock = threading.Lock()
+        self._made = itertools.count(1)
 
     def new_name(self) -> str:
         """A name that no file on this root ever had or will have."""
-        with self._lock:
-            self._made += 1
-            return f"{self.id}-{self._made:x}"
+        return f"{self.id}-{next(self._made):x}"
 
     def close(self, *, in_order: bool) -> None:
         if in_order:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Sequence
 
 from bridge_node.backends.local import records
-from bridge_node.backends.local.disk import disk_errors
+from bridge_node.backends.local.disk import disk_errors, failure
 from bridge_node.backends.local.records import DataFile, Head, Record
 from bridge_node.backends.local.threads import Threads
 from bridge_node.body import ByteSource, BytesSource
@@ -79,7 +79,10 @@ class FileSource:
             return b""
         if self.fd < 0 or not _in_memory(self.fd, self._at, size):
             return None
-        return self._taken(os.pread(self.fd, size, self._at))
+        try:
+            return self._taken(os.pread(self.fd, size, self._at))
+        except OSError as error:
+            raise failure(error) from error
 
     async def read(self) -> bytes:
         data = self.read_nowait()
@@ -168,6 +171,8 @@ def open_bytes(threads: Threads, data: bytes, record: Record, start: int, stop: 
         first = _open_checked(data, record.files[0])
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise failure(error) from error
     if len(record.files) == 1:
         if stop - start >= _SEQUENTIAL_FROM:
             os.posix_fadvise(first, start, stop - start, os.POSIX_FADV_SEQUENTIAL)

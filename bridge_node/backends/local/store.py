@@ -79,6 +79,11 @@ class Store:
 
     # --- writing ---
 
+    def check(self, bucket: str, key: str, conditions: Conditions) -> None:
+        """Raises what `publish` would raise now: so that nobody sends a large body in vain. It decides nothing."""
+        record = self.load(bucket, key)
+        conditions.check_write(record.info if record else None)
+
     def publish(self, bucket: str, record: Record, conditions: Conditions = NO_CONDITIONS) -> int | None:
         """Makes `record` the key's object; returns the bytes that it displaced (None: nobody can tell).
 
