@@ -12,6 +12,7 @@ from typing import Protocol, cast
 
 import httptools
 
+from bridge_node.backends.heads import lower_case, read_ordinary
 from bridge_node.body import ByteSource
 from bridge_node.errors import BackendMisbehaved, BackendTimeout, BackendUnreachable, IncompleteBody
 
@@ -141,7 +142,12 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._answer: asyncio.Future[UpstreamResponse] | None = None
         self._body: UpstreamBody | None = None
+        self._parser: httptools.HttpResponseParser | None = None
+        """There from the first byte of an answer on that is not an ordinary one."""
+        self._headers: dict[str, str] = {}
         self._left = 0
+        self._until_eof = False
+        self._barren = 0
         self._reusable = True
         self._paused = False
         self._sourcing = False
@@ -152,13 +158,9 @@ class Connection(asyncio.Protocol):
     def begin(self, method: str, head: bytes, first: bytes, unsent: int) -> "asyncio.Future[UpstreamResponse]":
         """Writes a request's head and what is there of its body; `unsent` body bytes are to follow by `pump`."""
         self._answer = answer = self._loop.create_future()
-        self._parser = httptools.HttpResponseParser(self)
-        self._headers: dict[str, str] = {}
+        self._parser = None
         self._bodiless = method == "HEAD"
-        self._body = None
-        self._until_eof = False
         self._complete = False
-        self._barren = 0
         self.answered = False
         self.early = False
         self.unsent = unsent
@@ -244,9 +246,8 @@ class Connection(asyncio.Protocol):
         elif self._answer is None or self._left:
             self._break(BackendMisbehaved(reason="unasked_bytes" if self._answer is None else "too_many_bytes"))
         else:
-            self.answered = True
-            self._parse(data)
-        if self._answer is not None and self._complete:
+            self._read(data)
+        if self._complete and self._answer is not None:
             self._finish()
 
     def eof_received(self) -> None:
@@ -278,6 +279,49 @@ class Connection(asyncio.Protocol):
         if drained is not None and not drained.done():
             drained.set_result(None)
 
+    # an answer's head
+
+    def _read(self, data: bytes) -> None:
+        ordinary = None if self.answered else read_ordinary(data, bodiless=self._bodiless)
+        self.answered = True
+        if ordinary is None:
+            self._parse(data)
+            return
+        status, headers, size, body = ordinary
+        self._open(status, headers, size)
+        if body:
+            self._deliver(body)
+
+    def _open(self, status: int, headers: dict[str, str], size: int | None) -> None:
+        """The head is whole: whoever waits gets it; `size` bytes of body follow, or as many as come (None)."""
+        if self.unsent:
+            self.early = True
+            self._reusable = False
+        if "connection" in headers and "close" in headers["connection"].lower():
+            self._reusable = False
+        self._body = UpstreamBody(size, self)
+        self._left = size or 0
+        self._complete = size == 0
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(UpstreamResponse(status, headers, self._body))
+
+    def _parse(self, data: bytes) -> None:
+        if self._parser is None:
+            self._parser = httptools.HttpResponseParser(self)
+            self._headers = {}
+            self._until_eof = False
+            self._barren = 0
+        self._barren += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            failure = BackendMisbehaved(reason="malformed_answer")
+            failure.__cause__ = error
+            self._break(failure)
+            return
+        if self._barren > MAX_BARREN and not self._complete:
+            self._break(BackendMisbehaved(reason="endless_answer"))
+
     # the parser's side
 
     def on_message_begin(self) -> None:
@@ -287,29 +331,21 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._body is not None:
             return  # a trailer
-        known = _NAMES.get(name) or name.decode("latin-1").lower()
-        text = value.decode("latin-1")
+        known = lower_case(name.decode("latin-1"))
+        text = value.decode("latin-1").rstrip(" \t")  # which llhttp leaves
         self._headers[known] = f"{self._headers[known]}, {text}" if known in self._headers else text
 
     def on_headers_complete(self) -> None:
-        status = self._parser.get_status_code()
+        assert self._parser is not None  # noqa: S101 - for the type checker
+        status, version = self._parser.get_status_code(), self._parser.get_http_version()
         if status < 200 and status != 101:
             self._headers = {}
             return
-        if self._parser.get_http_version() not in ("1.1", "1.0") or not 200 <= status < 600:
+        if version not in ("1.1", "1.0") or not 200 <= status < 600:
             raise _Malformed
-        if self.unsent:
-            self.early = True
+        if version == "1.0":
             self._reusable = False
-        size = self._framing(status)
-        self._body = UpstreamBody(size, self)
-        self._left = size or 0
-        self._complete = size == 0
-        if self._parser.get_http_version() == "1.0" or "close" in self._headers.get("connection", "").lower():
-            self._reusable = False
-        assert self._answer is not None  # noqa: S101 - for the type checker
-        if not self._answer.done():
-            self._answer.set_result(UpstreamResponse(status, self._headers, self._body))
+        self._open(status, self._headers, self._framing(status))
 
     def _framing(self, status: int) -> int | None:
         """The body's size; None when it ends by itself (chunked) or with the connection. RFC 9112 §6.3."""
@@ -337,18 +373,6 @@ class Connection(asyncio.Protocol):
             self._complete = True
 
     # endings
-
-    def _parse(self, data: bytes) -> None:
-        self._barren += len(data)
-        try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            failure = BackendMisbehaved(reason="malformed_answer")
-            failure.__cause__ = error
-            self._break(failure)
-            return
-        if self._barren > MAX_BARREN and not self._complete:
-            self._break(BackendMisbehaved(reason="endless_answer"))
 
     def _deliver(self, data: bytes) -> None:
         assert self._body is not None  # noqa: S101 - for the type checker
@@ -405,16 +429,3 @@ class Connection(asyncio.Protocol):
 
 class _Malformed(Exception):
     """Raised within the parser to stop it: the answer is not one that HTTP/1.1 allows here."""
-
-
-_NAMES = {
-    spelling.encode(): name
-    for name in (
-        "accept-ranges", "cache-control", "connection", "content-length", "content-range", "content-type", "date",
-        "etag", "expires", "last-modified", "server", "transfer-encoding", "vary", "x-amz-id-2", "x-amz-request-id",
-        "x-amz-version-id", "x-amz-checksum-crc32c", "x-amz-checksum-crc64nvme", "x-amz-checksum-type",
-        "x-amz-server-side-encryption",
-    )
-    for spelling in (name, name.title(), name.replace("etag", "ETag"))
-}  # fmt: skip
-"""Spellings that backends use, so that most names cost one look-up."""
