@@ -169,7 +169,7 @@ class TaskResult(Message):
 class ConfigAnswer(Message):
     """The payload of the platform's signed answer. `version` never falls; times are epoch milliseconds."""
 
-    org: Identifier
+    org: Text
     node: Name
     version: Amount
     issued_at: Amount = Field(alias="issuedAt")

@@ -125,8 +125,7 @@ class Callers:
 
     async def _answer_signed(self, call: NodeCall, message: SignedText, work: Work) -> Answer:
         caller, verified = await self._signed_by(call, message)
-        if caller.enrolment is not None and not caller.enrolment.works:
-            raise _Refused(_why_not(caller.enrolment))
+        _require_working(caller.enrolment, waits=isinstance(message, Registration))
         async with self._database.transaction() as connection:
             await _use_nonce(connection, verified)
             return await _done(connection, caller, work)
@@ -226,8 +225,14 @@ def _network_key(pem: str) -> OrganisationKey:
     return OrganisationKey(NETWORK_KEY, "", pem, orgkey.thumbprint(orgkey.load_public(pem)), 0)
 
 
-def _why_not(enrolment: Enrolment) -> str:
-    return "The enrolment waits for approval" if enrolment.revoked_at is None else "The enrolment was revoked"
+def _require_working(enrolment: Enrolment | None, *, waits: bool) -> None:
+    """Whether the node's own keys may be used; with `waits`, also by a node that asks how its enrolment stands."""
+    if enrolment is None or enrolment.works:
+        return
+    if enrolment.revoked_at is not None:
+        raise _Refused("The enrolment was revoked")
+    if not waits:
+        raise _Refused("The enrolment waits for approval")
 
 
 async def _use_nonce(connection: AsyncConnection, verified: httpsig.Verified) -> None:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from bridge_node.platform import auth, masterkey
 from bridge_node.platform.callers import Callers
 from bridge_node.platform.database import Database
+from bridge_node.platform.polls import Polls
 from bridge_node.platform.rates import Rate
 from bridge_node.platform.settings import PlatformSettings
 from bridge_node.platform.signing import SigningKeys
@@ -31,6 +32,7 @@ class Platform:
     issuers: Sequence[auth.TrustedIssuer]
     waker: Waker
     callers: Callers
+    polls: Polls
     keys: SigningKeys
     user_rate: Rate
     origins: "Origins"
@@ -46,15 +48,17 @@ def assemble(settings: PlatformSettings, now_ms: Callable[[], int] = _now_ms) ->
     )
     vault = Vault(master, previous)
     own = [auth.own_issuer(master)] if settings.own_tokens else []
+    waker, keys = Waker(database), SigningKeys(vault)
     failures = Rate(limits.bad_signatures_per_minute, "minute")
     return Platform(
         settings=settings,
         database=database,
         vault=vault,
         issuers=[*own, *(auth.trusted(issuer) for issuer in settings.issuers)],
-        waker=Waker(database),
+        waker=waker,
         callers=Callers(database, failures, now_ms, settings.network_key),
-        keys=SigningKeys(vault),
+        polls=Polls(database, waker, vault, keys, settings.lease_seconds, now_ms),
+        keys=keys,
         user_rate=Rate(limits.requests_per_second, "second"),
         origins=Origins(settings.external_urls or (f"http://{settings.host}:{settings.port}",)),
         now_ms=now_ms,

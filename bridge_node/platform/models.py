@@ -327,6 +327,7 @@ tasks = Table(
     Column("bucket_id", Text),
     _time("created_at"),
     _time("expires_at"),
+    _count("delivered_at"),
     _text("status"),  # empty until the node has answered
     Column("latency_ms", Double),
     _text("message"),

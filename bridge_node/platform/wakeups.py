@@ -50,9 +50,9 @@ class Waker:
         self.listening = asyncio.Event()
 
     @asynccontextmanager
-    async def waiting(self, topics: Iterable[str]) -> AsyncIterator[asyncio.Event]:
+    async def waiting(self, topics: Iterable[str], flag: asyncio.Event | None = None) -> AsyncIterator[asyncio.Event]:
         """Begin to wait before reading what a change might have changed: nothing is missed then."""
-        flag = asyncio.Event()
+        flag = flag or asyncio.Event()
         wanted = set(topics)
         for topic in wanted:
             self._waiting.setdefault(topic, set()).add(flag)
@@ -63,6 +63,10 @@ class Waker:
                 self._waiting[topic].discard(flag)
                 if not self._waiting[topic]:
                     del self._waiting[topic]
+
+    def waited_for(self, topic: str) -> bool:
+        """Whether somebody waits for a topic now."""
+        return topic in self._waiting
 
     def wake(self, topic: str) -> None:
         for flag in self._waiting.get(topic, ()):

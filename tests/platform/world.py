@@ -19,6 +19,8 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bridge_node.crypto import httpsig, orgkey, sealing
+from bridge_node.crypto.sealing import Address
+from bridge_node.messages import ConfigAnswer, RepositoryDocument, digest
 from bridge_node.platform import auth
 from bridge_node.platform.app import create_app
 from bridge_node.platform.auth import Role
@@ -36,9 +38,12 @@ from bridge_node.platform.models import (
     workspaces,
 )
 from bridge_node.platform.settings import PlatformLimits, PlatformSettings
+from bridge_node.platform.vault import Vault
+from bridge_node.platform.wakeups import changed
 
 URL = "https://platform.test"
 NOW = 1_770_000_000.0
+TOKEN_KEY = base64.b64encode(b"t" * 32).decode()
 MASTER = base64.b64encode(b"m" * 32).decode()
 
 
@@ -73,6 +78,13 @@ class PlatformUnderTest:
         answer = await self.call("POST", f"/organization/{organisation}/key", user=user, organisation=organisation)
         assert answer.status_code == 200, answer.text
         return str(answer.json())
+
+    async def change(self, *statements: Any, topic: str = "org-1") -> None:
+        """Does something in the database, as another process would."""
+        async with self.platform.database.transaction() as connection:
+            for statement in statements:
+                await connection.execute(statement)
+            await changed(connection, topic)
 
     async def rows(self, statement: Any) -> Sequence[Any]:
         async with self.platform.database.reading() as connection:
@@ -130,6 +142,7 @@ class OwnNode:
     organisation: str | None = "org-1"
     sign: OKPKey = field(default_factory=sealing.new_signing_key)
     seal: OKPKey = field(default_factory=sealing.new_sealing_key)
+    pinned: dict[str, OKPKey] = field(default_factory=dict)
 
     @property
     def keys(self) -> dict[str, Any]:
@@ -138,7 +151,11 @@ class OwnNode:
     async def enrol(self, **fields: Any) -> httpx.Response:
         private = orgkey.load_private(self.organisation_key)
         body = {**self.registration(), "nodeKeys": self.keys, **fields}
-        return await self.send("/register", body, private, orgkey.thumbprint(private.public_key()))
+        answer = await self.send("/register", body, private, orgkey.thumbprint(private.public_key()))
+        if answer.status_code == 200:
+            keys = [OKPKey.import_key(key) for key in answer.json()["platformKeys"]["keys"]]
+            self.pinned = {key.thumbprint(): key for key in keys}
+        return answer
 
     def registration(self) -> dict[str, Any]:
         return {"ip": self.ip, "nodeId": self.ip, "region": "eu-west-1", "version": "1", "status": "running"} | (
@@ -148,11 +165,27 @@ class OwnNode:
     def identity(self) -> dict[str, Any]:
         return {"ip": self.ip, "region": "eu-west-1", "id_org": self.organisation}
 
-    async def post(self, path: str, body: Mapping[str, Any], **options: Any) -> httpx.Response:
-        """Signed with its own key."""
+    async def config(self, known: Mapping[str, str] | None = None, wait: int = 0) -> ConfigAnswer:
+        """What the platform gives it, checked as the node would."""
+        answer = await self.post("/node/config", {"known": known or {}, "waitSeconds": wait})
+        assert answer.status_code == 200, answer.text
+        return ConfigAnswer.decode(sealing.opened(answer.text, self.pinned))
+
+    def unsealed(self, answer: ConfigAnswer) -> dict[str, RepositoryDocument]:
+        opened = {
+            one.id: sealing.unseal(one.sealed, Address(self.organisation or "", self.ip, one.id), self.seal)
+            for one in answer.documents
+        }
+        assert {name: digest(content) for name, content in opened.items()} == {
+            one.id: one.digest for one in answer.documents
+        }
+        return {name: RepositoryDocument.decode(content) for name, content in opened.items()}
+
+    async def post(self, path: str, body: Mapping[str, Any], *, keyid: str = "", **options: Any) -> httpx.Response:
+        """Signed with its own key, under its own name if no other is given."""
         key = self.sign.private_key
         assert isinstance(key, Ed25519PrivateKey)
-        return await self.send(path, body, key, self.sign.thumbprint(), **options)
+        return await self.send(path, body, key, keyid or self.sign.thumbprint(), **options)
 
     async def send(
         self,
@@ -197,14 +230,14 @@ async def running_platform(url: str, directory: Path, **settings: Any) -> AsyncI
     platform = await asyncio.to_thread(assemble, made, clock.ms)  # before there is a loop, when it is served
     async with platform.database.transaction() as connection:
         await connection.run_sync(metadata.create_all)
-        await populate(connection, clock.ms())
+        await populate(connection, platform.vault, clock.ms())
     app = await asyncio.to_thread(create_app, platform)
     transport = httpx.ASGITransport(app, client=("198.51.100.1", 40000))
     async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url=URL) as client:
         yield PlatformUnderTest(platform, client, clock)
 
 
-async def populate(connection: AsyncConnection, now: int) -> None:
+async def populate(connection: AsyncConnection, vault: Vault, now: int) -> None:
     made = {"created_at": now}
     for number in ("1", "2"):
         organisation, workspace = f"org-{number}", f"ws-{number}"
@@ -223,11 +256,24 @@ async def populate(connection: AsyncConnection, now: int) -> None:
         mine |= {"workspace_id": workspace}
         bucket, repository = f"bucket-{number}", f"repo-{number}"
         await connection.execute(
-            insert(buckets).values(id=bucket, name="Media", bucket="media", storage_type="S3", **mine)
+            insert(buckets).values(
+                id=bucket,
+                name="Media",
+                bucket="media",
+                storage_type="S3",
+                key="AK",
+                secret_sealed=vault.seal(f"backend-secret-{number}", "buckets", bucket),
+                **mine,
+            )
         )
         await connection.execute(
             insert(repositories).values(
-                id=repository, name="Photos", storage_type="S3", mode="NORMAL", token_key_sealed=b"", **mine
+                id=repository,
+                name="Photos",
+                storage_type="S3",
+                mode="NORMAL",
+                token_key_sealed=vault.seal(TOKEN_KEY, "repositories", repository),
+                **mine,
             )
         )
         await connection.execute(
@@ -241,6 +287,7 @@ async def populate(connection: AsyncConnection, now: int) -> None:
                 name="ci",
                 access="WRITE",
                 key=f"FBAK{number}",
+                secret_sealed=vault.seal("client-secret", "repository_keys", f"key-{number}"),
                 **made,
             )
         )

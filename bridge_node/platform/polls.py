@@ -1,0 +1,246 @@
+"""Nodes wait here for what they may serve: signed answers with what changed, sealed (node-protocol §3).
+
+A poll costs a few small reads. A document is built once for each revision of its repository, whoever asks, and sealed
+for each node that does not have it.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+from pydantic import ValidationError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bridge_node import messages
+from bridge_node.crypto import sealing
+from bridge_node.messages import ConfigAnswer, ConfigRequest, SealedDocument, Task
+from bridge_node.platform import documents
+from bridge_node.platform.callers import Caller
+from bridge_node.platform.database import Database
+from bridge_node.platform.errors import Unauthorised
+from bridge_node.platform.signing import SigningKeys
+from bridge_node.platform.store import enrolments, grants, nodes
+from bridge_node.platform.store.enrolments import Enrolment
+from bridge_node.platform.store.nodes import Node
+from bridge_node.platform.vault import Vault, VaultError
+from bridge_node.platform.wakeups import Waker
+
+log = structlog.get_logger()
+
+BUILT_KEPT = 4096
+ANSWER_BYTES = 8 * 1024 * 1024
+"""Documents beyond this wait for the node's next poll, which follows at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A repository's document in clear, as it is sealed for every node."""
+
+    content: bytes
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a node may serve at one moment. `broken` cannot be built: nodes keep what they have of these."""
+
+    node: Node
+    enrolment: Enrolment
+    topics: frozenset[str]
+    serves: Mapping[str, Built]
+    broken: frozenset[str]
+    tasks: tuple[Task, ...]
+
+    @property
+    def revoked(self) -> bool:
+        return self.enrolment.revoked_at is not None or self.node.deleted_at is not None
+
+    def is_news(self, known: Mapping[str, str]) -> bool:
+        """Whether a node that has `known` should be told."""
+        return self.revoked or bool(self.tasks) or self.digests(known) != known
+
+    def digests(self, known: Mapping[str, str]) -> dict[str, str]:
+        """Digests of what the node serves once it has taken up everything."""
+        kept = {name: digest for name, digest in known.items() if name in self.broken}
+        return kept | {name: built.digest for name, built in self.serves.items()}
+
+
+class Polls:
+    """All long polls of this process. `close` answers them at once."""
+
+    def __init__(
+        self,
+        database: Database,
+        waker: Waker,
+        vault: Vault,
+        keys: SigningKeys,
+        lease_seconds: float,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._database = database
+        self._waker = waker
+        self._library = _Library(vault)
+        self._keys = keys
+        self._lease_ms = int(lease_seconds * 1000)
+        self._now_ms = now_ms
+        self._open: dict[str, asyncio.Event] = {}
+        self._closing = False
+
+    async def answer(self, caller: Caller, request: ConfigRequest) -> str:
+        """The signed answer: at once when there is news, else when there is, or when the node's patience ends.
+
+        Raises Unauthorised for an enrolment that nobody has approved yet.
+        """
+        view = await self._wait(caller, request)
+        return await self._signed(view, request)
+
+    def close(self) -> None:
+        self._closing = True
+        for waiting in self._open.values():
+            waiting.set()
+
+    async def _wait(self, caller: Caller, request: ConfigRequest) -> View:
+        deadline = asyncio.get_running_loop().time() + request.wait_seconds
+        node_id, thumbprint = _names(caller)
+        topics = frozenset({node_id, caller.organisation_id})
+        mine = self._begin(node_id)
+        try:
+            while True:
+                async with self._waker.waiting(topics, mine):
+                    view = await self._look(node_id, thumbprint)
+                    if view.is_news(request.known) or self._closing or self._open.get(node_id) is not mine:
+                        return view
+                    if view.topics <= topics and not await _set_before(mine, deadline):
+                        return view
+                    topics = view.topics
+                    mine.clear()
+        finally:
+            if self._open.get(node_id) is mine:
+                del self._open[node_id]
+
+    def _begin(self, node_id: str) -> asyncio.Event:
+        """One poll a node: an earlier one, whose connection may be long gone, ends now."""
+        before = self._open.get(node_id)
+        mine = self._open[node_id] = asyncio.Event()
+        if before is not None:
+            before.set()
+        return mine
+
+    async def _look(self, node_id: str, thumbprint: str) -> View:
+        async with self._database.reading() as connection:
+            node = await nodes.with_id(connection, node_id)
+            enrolment = await enrolments.with_thumbprint(connection, thumbprint)
+            if node is None or enrolment is None:
+                raise Unauthorised("Signature refused")
+            if enrolment.approved_at is None and enrolment.revoked_at is None:
+                raise Unauthorised("The enrolment waits for approval")
+            served = await documents.served_by(connection, node)
+            serves, broken = await self._library.built(connection, served)
+            topics = {node_id, node.organisation_id, *await grants.organisations_assigned_from(connection, node_id)}
+            tasks = await grants.open_tasks(connection, node_id, self._now_ms())
+        return View(node, enrolment, frozenset(topics), serves, broken, tasks)
+
+    async def _signed(self, view: View, request: ConfigRequest) -> str:
+        now, node = self._now_ms(), view.node
+        chosen = {} if view.revoked else _within_bounds(view, request.known)
+        sealed = await asyncio.to_thread(_sealed, view, chosen) if chosen else ()
+        async with self._database.transaction() as connection:
+            await grants.grant(connection, node.id, chosen, now)
+            await grants.delivered(connection, [task.id for task in view.tasks], now)
+            version = await nodes.next_config_version(connection, node.id, now)
+        known = {name: digest for name, digest in request.known.items() if name in view.serves or name in view.broken}
+        serves = {} if view.revoked else known | {name: built.digest for name, built in chosen.items()}
+        answer = ConfigAnswer.model_validate(
+            {
+                "org": node.organisation_id,
+                "node": node.ip,
+                "version": version,
+                "issuedAt": now,
+                "notAfter": now + self._lease_ms,
+                "serves": serves,
+                "documents": sealed,
+                "removed": sorted(request.known.keys() - serves.keys()),
+                "tasks": () if view.revoked else view.tasks,
+                "revoked": view.revoked,
+            }
+        )
+        return self._keys.sign(answer.encode())
+
+
+class _Library:
+    """Documents by (repository, revision), the ones asked for last."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+        self._built: OrderedDict[tuple[str, int], Built] = OrderedDict()
+
+    async def built(
+        self, connection: AsyncConnection, served: Mapping[str, int]
+    ) -> tuple[dict[str, Built], frozenset[str]]:
+        """Documents of these revisions, and the repositories whose document cannot be built."""
+        found: dict[str, Built] = {}
+        broken: set[str] = set()
+        for name, revision in served.items():
+            try:
+                found[name] = await self._document(connection, name, revision)
+            except LookupError:
+                continue  # deleted this moment
+            except (VaultError, ValidationError) as error:
+                broken.add(name)
+                log.error("document_broken", repository=name, error=type(error).__name__)
+        return found, frozenset(broken)
+
+    async def _document(self, connection: AsyncConnection, name: str, revision: int) -> Built:
+        built = self._built.get((name, revision))
+        if built is None:
+            content = (await documents.build(connection, self._vault, name)).encode()
+            if len(content) > sealing.OPENED_LIMIT:
+                raise VaultError("larger than a node opens")
+            built = self._built[name, revision] = Built(content, messages.digest(content))
+            if len(self._built) > BUILT_KEPT:
+                self._built.popitem(last=False)
+        self._built.move_to_end((name, revision))
+        return built
+
+
+def _names(caller: Caller) -> tuple[str, str]:
+    if caller.node is None or caller.enrolment is None:
+        raise Unauthorised("Signature refused")
+    return caller.node.id, caller.enrolment.thumbprint
+
+
+async def _set_before(flag: asyncio.Event, deadline: float) -> bool:
+    try:
+        async with asyncio.timeout_at(deadline):
+            await flag.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+def _within_bounds(view: View, known: Mapping[str, str]) -> dict[str, Built]:
+    """What the node does not have, as much of it as goes into one answer; the first one always does."""
+    chosen: dict[str, Built] = {}
+    size = 0
+    for name, built in view.serves.items():
+        if known.get(name) == built.digest:
+            continue
+        size += len(built.content)
+        if chosen and size > ANSWER_BYTES:
+            break
+        chosen[name] = built
+    return chosen
+
+
+def _sealed(view: View, chosen: Mapping[str, Built]) -> tuple[SealedDocument, ...]:
+    key, node = sealing.sealing_key(view.enrolment.seal), view.node
+    return tuple(
+        SealedDocument(
+            id=name,
+            digest=built.digest,
+            sealed=sealing.seal(built.content, sealing.Address(node.organisation_id, node.ip, name), key),
+        )
+        for name, built in chosen.items()
+    )
