@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from bridge_node import checksums
 from bridge_node.errors import BackendMisbehaved, NotModified, NotSupported
@@ -72,15 +73,7 @@ def object_info(key: str, headers: Mapping[str, str], size: int, *, checksum: bo
     Raises BackendMisbehaved for an answer that names no ETag.
     """
     etag = etag_of(headers)
-    content = {}
-    metadata = None
-    for name, value in headers.items():
-        if name in _CONTENT:
-            content[name] = value
-        elif name[:11] == _META:
-            if metadata is None:
-                metadata = {}
-            metadata[name[11:]] = value
+    content, metadata = _kept(tuple(headers))
     parts = headers.get("x-amz-mp-parts-count", "")
     return ObjectInfo(
         key,
@@ -88,13 +81,19 @@ def object_info(key: str, headers: Mapping[str, str], size: int, *, checksum: bo
         etag,
         parse_http_date(headers.get("last-modified", "")) or 0.0,
         etag,
-        content,
-        NO_HEADERS if metadata is None else metadata,
+        {name: headers[name] for name in content},
+        {name[len(_META) :]: headers[name] for name in metadata} if metadata else NO_HEADERS,
         headers.get("x-amz-version-id"),
         checksum=checksum_of(headers) if checksum else None,
         part_count=int(parts) if parts.isdecimal() else None,
         storage_class=headers.get("x-amz-storage-class", "STANDARD"),
     )
+
+
+@lru_cache(maxsize=512)
+def _kept(names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Which headers are the object's content headers and its metadata. A store's answers have much the same ones."""
+    return tuple(name for name in names if name in _CONTENT), tuple(name for name in names if name.startswith(_META))
 
 
 def etag_of(headers: Mapping[str, str]) -> str:

@@ -7,11 +7,12 @@ Paths and queries are raw: percent-encoded as on the wire, bytes above 0x7F as L
 import hmac
 import re
 from calendar import timegm
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from hashlib import sha256
+from operator import itemgetter
 from time import gmtime, strftime, strptime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
 from bridge_node.errors import (
@@ -304,9 +305,16 @@ def _expires(text: str) -> int:
 
 
 def _refuse_unsigned(headers: Mapping[str, str], signed: tuple[str, ...]) -> None:
-    unsigned = [name for name in headers if name[:6] == "x-amz-" and name not in signed]
-    if unsigned and not _COVERED_OTHERWISE.issuperset(unsigned):
-        raise _unsigned(", ".join(sorted(set(unsigned) - _COVERED_OTHERWISE)))
+    names = _unsigned_names(tuple(headers), signed)
+    if names:
+        raise _unsigned(names)
+
+
+@lru_cache(maxsize=512)
+def _unsigned_names(present: tuple[str, ...], signed: tuple[str, ...]) -> str:
+    """The x-amz-* headers that must be signed and are not. A client sends the same ones all day."""
+    must = {name for name in present if name.startswith("x-amz-")} - _COVERED_OTHERWISE
+    return ", ".join(sorted(must - set(signed)))
 
 
 def _unsigned(names: str) -> AccessDenied:
@@ -347,18 +355,42 @@ def canonical_request(
 
     Raises SignatureMismatch when a header is listed as signed and absent.
     """
-    lines = [
-        method,
-        canonical_path(path),
-        canonical_query(query, without=None if auth.expires is None else "X-Amz-Signature") if query else "",
-    ]
-    for name in auth.signed_headers:
-        value = headers.get(name) if host is None or name != "host" else host
-        if value is None:
-            raise SignatureMismatch(reason="signed_header_absent")
-        lines.append(f"{name}:{_canonical_value(value)}")
-    lines += ("", ";".join(auth.signed_headers), auth.payload_hash)
-    return "\n".join(lines).encode("latin-1", "replace")
+    if host is not None and headers.get("host") != host:
+        headers = {**headers, "host": host}
+    written = _writing(auth.signed_headers, auth.signed_headers)
+    try:
+        lines = _canonical_lines(written.lines % written.values(headers))
+    except KeyError as error:
+        raise SignatureMismatch(reason="signed_header_absent") from error
+    query = canonical_query(query, without=None if auth.expires is None else "X-Amz-Signature") if query else ""
+    text = f"{method}\n{canonical_path(path)}\n{query}\n{lines}\n{written.names}\n{auth.payload_hash}"
+    return text.encode("latin-1", "replace")
+
+
+class _Writing(NamedTuple):
+    """How headers of these names are written into a canonical request."""
+
+    names: str
+    """`host;x-amz-date`."""
+    lines: str
+    """A line for each, `%s` in the place of its value."""
+    values: Callable[[Any], Any]
+    """Takes what goes there out of the headers."""
+
+
+@lru_cache(maxsize=512)
+def _writing(names: tuple[str, ...], where: tuple[Any, ...]) -> _Writing:
+    """`where` are the keys or positions of the names' values. Requests of one kind have the same names."""
+    lines = "".join([f"{name.replace('%', '%%')}:%s\n" for name in names])
+    return _Writing(";".join(names), lines, itemgetter(*where))
+
+
+def _canonical_lines(lines: str) -> str:
+    """Header lines with their values as they are signed: trimmed, and every run of spaces a single one."""
+    if "  " not in lines and ": " not in lines and " \n" not in lines and "\t" not in lines:
+        return lines
+    fields = [line.partition(":") for line in lines.split("\n")[:-1]]
+    return "".join([f"{name}:{_SPACES.sub(' ', value).strip(' ')}\n" for name, _, value in fields])
 
 
 def canonical_path(path: str) -> str:
@@ -391,12 +423,6 @@ def _canonical_component(text: str) -> str:
     if _CANONICAL_COMPONENT.fullmatch(text):
         return text
     return quote(unquote_to_bytes(text.replace("+", " ").encode("latin-1", "replace")), safe="")
-
-
-def _canonical_value(value: str) -> str:
-    if "  " in value or "\t" in value:
-        value = _SPACES.sub(" ", value)
-    return value.strip(" \t")
 
 
 def string_to_sign(auth: Authorization, canonical: bytes) -> bytes:
@@ -484,11 +510,10 @@ class Signer:
         complete = [*headers, ("x-amz-content-sha256", payload_hash), ("x-amz-date", self._amz_date)]
         if self._session_token:
             complete.append(("x-amz-security-token", self._session_token))
-        fields = sorted([(name.lower(), value) for name, value in complete])
-        fields = [field for field in fields if field[0] not in _NEVER_SIGNED]
-        names = ";".join([name for name, _ in fields])
-        signature = self._signature(method, path, query, fields, names, payload_hash)
-        value = f"{ALGORITHM} Credential={self._credential}, SignedHeaders={names}, Signature={signature}"
+        written = _signed_writing(tuple([name for name, _ in complete]))
+        lines = written.lines % written.values([value for _, value in complete])
+        signature = self._signature(method, path, query, lines, written.names, payload_hash)
+        value = f"{ALGORITHM} Credential={self._credential}, SignedHeaders={written.names}, Signature={signature}"
         complete.append(("Authorization", value))
         return complete
 
@@ -508,7 +533,7 @@ class Signer:
         """
         self._turn_to(int(now))
         fields = sorted([("host", host), *((name.lower(), value) for name, value in headers.items())])
-        names = ";".join([name for name, _ in fields])
+        names, lines = ";".join([name for name, _ in fields]), "".join([f"{name}:{value}\n" for name, value in fields])
         parameters = {
             "X-Amz-Algorithm": ALGORITHM,
             "X-Amz-Credential": self._credential,
@@ -520,7 +545,7 @@ class Signer:
             parameters["X-Amz-Security-Token"] = self._session_token
         added = "&".join([f"{name}={quote(value, safe='')}" for name, value in parameters.items()])
         query = f"{query}&{added}" if query else added
-        signature = self._signature(method, path, query, fields, names, UNSIGNED_PAYLOAD)
+        signature = self._signature(method, path, query, lines, names, UNSIGNED_PAYLOAD)
         return f"{query}&X-Amz-Signature={signature}"
 
     def _turn_to(self, second: int) -> None:
@@ -534,12 +559,17 @@ class Signer:
             self._key = SigningKey(self._secret, self._day, self._region, self._service)
             self._scope = scope
             self._credential = f"{self._access_key}/{scope}"
+        self._heading = f"{ALGORITHM}\n{self._amz_date}\n{self._scope}\n"
 
-    def _signature(
-        self, method: str, path: str, query: str, fields: list[tuple[str, str]], names: str, payload_hash: str
-    ) -> str:
-        lines = "".join([f"{name}:{_canonical_value(value)}\n" for name, value in fields])
+    def _signature(self, method: str, path: str, query: str, lines: str, names: str, payload_hash: str) -> str:
         head = f"{method}\n{canonical_path(path)}\n{canonical_query(query) if query else ''}"
-        canonical = f"{head}\n{lines}\n{names}\n{payload_hash}"
+        canonical = f"{head}\n{_canonical_lines(lines)}\n{names}\n{payload_hash}"
         digest = sha256(canonical.encode("latin-1")).hexdigest()
-        return self._key.sign(f"{ALGORITHM}\n{self._amz_date}\n{self._scope}\n{digest}".encode())
+        return self._key.sign(f"{self._heading}{digest}".encode())
+
+
+@lru_cache(maxsize=512)
+def _signed_writing(names: tuple[str, ...]) -> _Writing:
+    """How a request with headers of these names, in any spelling and order, is signed."""
+    signed = sorted((name.lower(), at) for at, name in enumerate(names) if name.lower() not in _NEVER_SIGNED)
+    return _writing(tuple(name for name, _ in signed), tuple(at for _, at in signed))
