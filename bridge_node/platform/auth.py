@@ -159,6 +159,6 @@ async def principal(connection: AsyncConnection, claims: dict[str, Any]) -> Prin
         raise Unauthorised("The bearer token is not valid")
     found = await connection.execute(select(users).where(users.c.id == user_id, users.c.deleted_at.is_(None)))
     user = found.one_or_none()
-    if user is None or organisation_id not in {None, user.organisation_id}:
+    if user is None or organisation_id not in (None, user.organisation_id):
         raise Unauthorised("The bearer token is not valid")
     return Principal(user.id, user.organisation_id, user.role, user.name, user.email)
