@@ -105,7 +105,9 @@ class Agent:
         self._own_ids = frozenset(
             bucket.id for repository in settings.repositories.values() for bucket in repository.buckets if bucket.id
         )
-        self.client = PlatformClient(platform.url, timeout=platform.call_timeout, ca_file=platform.ca_file, now=now)
+        self.client = PlatformClient(
+            platform.url, self.identity.version, timeout=platform.call_timeout, ca_file=platform.ca_file, now=now
+        )
 
     def restore(self) -> Catalog:
         """What the platform gave in an earlier life, while its lease lasts. Blocks."""
@@ -183,7 +185,7 @@ class Agent:
 
     def _lost(self) -> None:
         """A node that was revoked does not come back by itself: that is for people to decide."""
-        if self.sync.standing.state != "revoked":
+        if not self.sync.revoked:
             self.registrar.lost()
 
     def _reader(self) -> Reader | None:

@@ -44,7 +44,7 @@ class Batch:
     @classmethod
     def decode(cls, id: str, data: bytes) -> "Batch":
         document = json.loads(data)
-        return cls(id, document["usage"], document["buckets"])
+        return cls(id, tuple(document["usage"]), tuple(document["buckets"]))
 
 
 def add(rows: Rows, row: Row, amount: Traffic) -> None:
@@ -93,7 +93,7 @@ def from_wire(usage: Iterable[WireRow]) -> Rows:
     return rows
 
 
-def pages(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+def pages(items: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
     """In pieces that fit one batch each."""
     for start in range(0, len(items), ROWS_A_BATCH):
-        yield items[start : start + ROWS_A_BATCH]
+        yield tuple(items[start : start + ROWS_A_BATCH])

@@ -19,7 +19,6 @@ from yarl import URL
 from bridge_node.crypto import httpsig
 from bridge_node.crypto.sealing import SIGNED_LIMIT
 from bridge_node.messages import PROTOCOL_HEADER, PROTOCOL_VERSION, BadMessage, RegistrationAnswer
-from bridge_node.version import running_version
 
 ANSWER_LIMIT = 1024 * 1024
 """Most bytes of an answer that says little."""
@@ -63,10 +62,17 @@ class PlatformClient:
     """An `async with` session. `skew` is how far the platform's clock is ahead of ours in seconds, when known."""
 
     def __init__(
-        self, url: str, *, timeout: float, ca_file: Path | None = None, now: Callable[[], float] = time.time
+        self,
+        url: str,
+        version: str,
+        *,
+        timeout: float,
+        ca_file: Path | None = None,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self.skew: float | None = None
         self._url = url.rstrip("/")
+        self._version = version
         self._timeout = timeout
         self._ca_file = ca_file
         self._now = now
@@ -78,7 +84,7 @@ class PlatformClient:
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             headers={
-                "User-Agent": f"bridge-node/{running_version()}",
+                "User-Agent": f"bridge-node/{self._version}",
                 "Accept-Encoding": "identity",
                 PROTOCOL_HEADER: str(PROTOCOL_VERSION),
             },

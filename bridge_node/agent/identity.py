@@ -23,6 +23,7 @@ from bridge_node.configuration.lookup import exposure
 from bridge_node.crypto import httpsig, orgkey, sealing
 from bridge_node.messages import NodeKeys
 from bridge_node.settings import Platform
+from bridge_node.version import running_version
 
 FOLDER = "platform"
 """Below the state directory: everything that has to do with the platform."""
@@ -74,6 +75,7 @@ class Identity:
     region: str
     provider: str
     url: str
+    version: str
     keys: OwnKeys
     organisation_key: RSAPrivateKey | None = None
 
@@ -110,6 +112,7 @@ class IdentityStore:
             region=platform.region,
             provider=platform.provider.upper(),
             url=platform.external_url,
+            version=running_version(),
             keys=self.own_keys(),
             organisation_key=_organisation_key(platform),
         )

@@ -21,7 +21,6 @@ from bridge_node.agent.identity import Enrolment, Identity, IdentityStore, platf
 from bridge_node.agent.standing import Standing
 from bridge_node.crypto import orgkey
 from bridge_node.messages import BadMessage, Registration, RegistrationAnswer
-from bridge_node.version import running_version
 
 REGISTER, UNREGISTER = "/register", "/unregister"
 WAITING_SECONDS = 30.0
@@ -149,14 +148,14 @@ class Registrar:
 
     async def unregister(self, client: PlatformClient) -> None:
         """Leaves the platform's list; the enrolment stays. Raises PlatformAway or PlatformRefused."""
-        enrolled = self.enrolment is not None
+        enrolled, identity = self.enrolment is not None, self._identity
         message = Registration(
-            **self._identity.said(),
+            **identity.said(),
             **({} if enrolled else self.plain.fields()),
-            version=running_version(),
+            version=identity.version,
             status="stopped",
         )
-        signer = self._identity.keys.signing if enrolled else None
+        signer = identity.keys.signing if enrolled else None
         await client.post(Call(UNREGISTER, message.encode(), signer))
 
     def _known(self, enrolment: Enrolment, shown: Mapping[str, OKPKey], answer: RegistrationAnswer) -> Registered:
@@ -187,7 +186,7 @@ class Registrar:
         said = Registration(
             **identity.said(),
             **(self.plain.fields() if enrolling else {}),
-            version=running_version(),
+            version=identity.version,
             provider=identity.provider or None,
             url=identity.url or None,
         )

@@ -64,6 +64,8 @@ class Sync:
     ) -> None:
         self.version = 0
         self.answered_at = 0.0
+        self.revoked = False
+        """Whether the platform has said, signed, that this node is to serve nothing."""
         self.lease_until = 0.0
         """Epoch seconds; 0 before anything was received."""
         self.standing = Standing("platform_configuration", "none")
@@ -186,7 +188,7 @@ class Sync:
         outcome = self._admitted(outcome, self._held)
         news = self._in_force is None or _digests(outcome.held) != _digests(self._held)
         self._note_refused(outcome.refused, answer, news=news)
-        self._held = outcome.held
+        self._held, self.revoked = outcome.held, False
         self._renew_lease(answer)
         self.standing.became("current")
         if news:
@@ -199,9 +201,10 @@ class Sync:
     async def _obey_revocation(self, answer: ConfigAnswer) -> None:
         self.version, self.answered_at = answer.version, self._now()
         self._held, self._in_force, self._bad, self.lease_until = {}, None, {}, 0.0
-        if self.standing.state != "revoked":
-            self.standing.became("revoked", level=logging.ERROR)
+        self.standing.became("revoked", level=logging.ERROR)
+        if not self.revoked:
             await self._hooks.apply(Catalog())
+        self.revoked = True
         try:
             await asyncio.to_thread(self._store.erase, self.version)
         except OSError as error:

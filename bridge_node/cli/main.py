@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from bridge_node.cli import config, key
+from bridge_node.cli import config, key, node
 from bridge_node.cli.check import check
 from bridge_node.cli.demo import demo
 from bridge_node.cli.healthcheck import healthcheck
@@ -28,6 +28,7 @@ app.command("run")(run_node)
 app.command()(check)
 app.add_typer(config.app, name="config")
 app.add_typer(key.app, name="key")
+app.add_typer(node.app, name="node")
 app.command()(status)
 app.command()(healthcheck)
 app.command()(version)
