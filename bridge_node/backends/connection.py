@@ -211,6 +211,11 @@ class Connection(asyncio.Protocol):
     def idle(self) -> bool:
         return self._answer is None
 
+    @property
+    def was_stale(self) -> bool:
+        """Whether a kept connection turned out to be dead: the other end had closed it before it saw the request."""
+        return self.died and not self.answered and self.exchanges > 1
+
     def check_silence(self, longest: float) -> None:
         """Breaks the exchange when the backend owes something and has been silent for `longest` seconds.
 

@@ -155,11 +155,19 @@ class Transport:
         """
         began = self._clock()
         outcome = "cancelled"
-        route = self._route(origin)
+        route = self._routes.get(origin) or self._route(origin)
         route.users += 1
         try:
             head = route.head_of(method, target, headers, _size(method, body))
-            answer = await self._send(route, method, head, body, repeatable)
+            self._brake(route)
+            connection = self._kept(route) or await self._connection(route)
+            try:
+                answer = await self._exchange(route, connection, method, head, body)
+            except (BackendFailure, OutcomeUnknown):
+                if not (repeatable and body is None and connection.was_stale and self.budget.spend()):
+                    raise
+                self._observer.retried(self._spec.name, "stale_connection")
+                answer = await self._exchange(route, await self._connection(route, fresh=True), method, head, None)
             outcome = str(answer.status)
         except BaseException as error:
             if body is not None:
@@ -189,22 +197,11 @@ class Transport:
 
     # one request
 
-    async def _send(
-        self, route: Route, method: str, head: bytes, body: ByteSource | None, repeatable: bool
-    ) -> UpstreamResponse:
+    def _brake(self, route: Route) -> None:
         if not route.breaker.admits():
             self._observer.shed(self._spec.name, "breaker_open")
             raise BackendUnreachable(reason="breaker_open")
         self.budget.earn()
-        connection = await self._connection(route)
-        try:
-            return await self._exchange(route, connection, method, head, body)
-        except (BackendFailure, OutcomeUnknown):
-            stale = connection.died and not connection.answered and connection.exchanges > 1
-            if not (stale and repeatable and body is None and self.budget.spend()):
-                raise
-        self._observer.retried(self._spec.name, "stale_connection")
-        return await self._exchange(route, await self._connection(route, fresh=True), method, head, None)
 
     async def _exchange(
         self, route: Route, connection: Connection, method: str, head: bytes, body: ByteSource | None
@@ -238,6 +235,13 @@ class Transport:
         return answer
 
     # slots and connections
+
+    def _kept(self, route: Route) -> Connection | None:
+        """A slot and a connection for it, if both are at hand."""
+        connection = route.take(self._clock() - self._spec.keepalive_seconds) if self._free else None
+        if connection is not None:
+            self._free -= 1
+        return connection
 
     async def _connection(self, route: Route, *, fresh: bool = False) -> Connection:
         """Takes a slot and a connection for it; `fresh` asks for one that was never used."""
@@ -311,9 +315,6 @@ class Transport:
             self._closing.set_result(None)
 
     def _route(self, origin: Origin) -> Route:
-        route = self._routes.get(origin)
-        if route is not None:
-            return route
         if len(self._routes) >= MAX_ROUTES:
             for other in [one for one in self._routes.values() if not one.open and not one.users]:
                 del self._routes[other.origin]

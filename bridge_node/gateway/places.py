@@ -40,24 +40,24 @@ class Places:
         self._clock = clock
         self._found: dict[tuple[str, str], tuple[AccountAttachment, float]] = {}
 
-    def attached(self, repository: Repository, bucket: str) -> Place | None:
-        """Where an attached bucket lies; None for a name that is none."""
+    def at_hand(self, repository: Repository, bucket: str) -> Place | None:
+        """Where an attached bucket lies, or any name where there is one account; None for what must be searched."""
         attachment = repository.attached(bucket)
-        if attachment is None:
-            return None
-        return Place(self._pool.get(attachment.backend), attachment.backend.name, attachment.bucket)
+        if attachment is not None:
+            return Place(self._pool.get(attachment.backend), attachment.backend.name, attachment.bucket)
+        if len(repository.accounts) == 1:
+            return self._within(repository.accounts[0], bucket)
+        return None
 
-    async def within_accounts(self, repository: Repository, bucket: str) -> Place:
+    async def search(self, repository: Repository, bucket: str) -> Place:
         """Raises NoSuchBucket where no account of several has the bucket."""
-        accounts = repository.accounts
-        account = accounts[0] if len(accounts) == 1 else await self._search(repository, bucket)
-        return Place(self._pool.get(account.backend), account.backend.name, bucket)
+        return self._within(await self._search(repository, bucket), bucket)
 
     async def of_source(self, repository: Repository, bucket: str, target: Place) -> Place:
         """Where a copy's source lies; one that is not attached at all lies where the target does."""
-        place = self.attached(repository, bucket)
+        place = self.at_hand(repository, bucket)
         if place is None and repository.accounts:
-            place = await self.within_accounts(repository, bucket)
+            place = await self.search(repository, bucket)
         return place or Place(target.backend, target.name, bucket)
 
     async def all(self, key: AccessKey, repository: Repository) -> list[BucketInfo]:
@@ -83,6 +83,9 @@ class Places:
     def forget(self, repository: Repository, bucket: str) -> None:
         """The bucket turned out not to be where it was found."""
         self._found.pop((repository.id, bucket), None)
+
+    def _within(self, account: AccountAttachment, bucket: str) -> Place:
+        return Place(self._pool.get(account.backend), account.backend.name, bucket)
 
     async def _search(self, repository: Repository, bucket: str) -> AccountAttachment:
         name = (repository.id, bucket)

@@ -84,13 +84,13 @@ class Router:
         if isinstance(operation, CreateBucket):
             await self._places.create(repository, operation.bucket)
             return None
-        place = self._places.attached(repository, operation.bucket)
+        place = self._places.at_hand(repository, operation.bucket)
         if place is None:
-            return await self._run_in_account(repository, operation)
+            return await self._run_where_found(repository, operation)
         return await self._work(repository, place, operation)
 
-    async def _run_in_account(self, repository: Repository, operation: BucketOperation) -> object:
-        place = await self._places.within_accounts(repository, operation.bucket)
+    async def _run_where_found(self, repository: Repository, operation: BucketOperation) -> object:
+        place = await self._places.search(repository, operation.bucket)
         try:
             return await self._work(repository, place, operation)
         except NoSuchBucket:
