@@ -9,7 +9,7 @@ from tests.conformance.backends.subject import Subject, md5
 
 BUCKET = "victim"
 PART = 40_000
-OLD, NEW = b"old" * 20_000, b"new" * 30_000
+OLD, NEW = b"old" * 30_000, b"new" * 40_000
 SMALL = b"small"
 KEY = "a/b/key"
 

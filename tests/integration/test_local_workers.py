@@ -1,16 +1,20 @@
 """Several workers on one root: locks hold between processes, readers keep what they read, the sweep knows who lives."""
 
 import asyncio
+import os
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bridge_node.backends.local import LocalBackend, hold_root
-from bridge_node.errors import BucketNotEmpty, NoSuchBucket, NoSuchUpload
+from bridge_node.errors import BucketNotEmpty, NoSuchBucket, NoSuchUpload, PreconditionFailed
+from bridge_node.objects import Conditions
 from bridge_node.operations import ListUploads
-from tests.conformance.backends.subject import WIRE, Subject, everything
+from tests.conformance.backends.subject import WIRE, Subject, TrickledSource, everything
 from tests.integration.local_scenarios import BUCKET, PART
 
 REPOSITORY = Path(__file__).parents[2]
@@ -54,7 +58,7 @@ async def main() -> None:
     stored = 0
     while True:
         try:
-            await subject.put(f"a/b/{stored}", b"x" * 50_000)
+            await subject.put(f"a/b/{stored}", b"x" * 80_000)
         except NoSuchBucket:
             break
         stored += 1
@@ -214,3 +218,40 @@ async def test_files_of_others_in_a_root_are_left_alone(subject: Subject, root: 
         await subject.backend.delete_bucket(BUCKET)
     await subject.put("key", b"x")
     assert await subject.get("key") == b"x"
+
+
+async def test_nobody_changes_a_key_between_a_decision_and_its_change(
+    subject: Subject, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    etag = (await subject.put("key", b"old")).etag
+    rename = os.rename
+
+    def slow(*args: Any, **kwargs: Any) -> None:
+        time.sleep(0.05)
+        rename(*args, **kwargs)
+
+    monkeypatch.setattr(os, "rename", slow)
+    other = Subject(await asyncio.to_thread(LocalBackend, root, sweep_interval=3600), BUCKET)
+    writes = [
+        writer.put("key", b"%d" % number, conditions=Conditions(if_match=(etag,)))
+        for number, writer in enumerate((subject, other, subject, other))
+    ]
+    outcomes = await asyncio.gather(*writes, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes].count(PreconditionFailed) == 3
+    await other.backend.close()
+
+
+async def test_a_write_that_outlives_its_bucket_does_not_enter_the_next_of_that_name(subject: Subject) -> None:
+    class ReplacesTheBucket(TrickledSource):
+        async def read(self) -> bytes:
+            data = await super().read()
+            if not data:
+                await subject.backend.delete_bucket(BUCKET)
+                await subject.backend.create_bucket(BUCKET)
+            return data
+
+    source = ReplacesTheBucket(b"x" * 300_000, 100_000)
+    source.read_nowait = lambda: None  # type: ignore[method-assign]  # the end, too, must be waited for
+    with pytest.raises(NoSuchBucket):
+        await subject.put_source("key", source)
+    assert await subject.keys() == []

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from bridge_node.backends.local import records
 from bridge_node.backends.local.disk import disk_errors, failure
-from bridge_node.backends.local.records import DataFile, Head, Record
+from bridge_node.backends.local.records import INLINE_LIMIT, DataFile, Head, Record
 from bridge_node.backends.local.threads import Threads
 from bridge_node.body import ByteSource, BytesSource
 from bridge_node.errors import BackendMisbehaved
@@ -20,7 +20,7 @@ _NOWAIT: int | None = getattr(os, "RWF_NOWAIT", None)
 _WARM_PIECE = 256 * 1024
 _COLD_PIECE = 1024 * 1024
 _SEQUENTIAL_FROM = 1024 * 1024
-_RECORD_READ = 64 * 1024
+_RECORD_READ = INLINE_LIMIT + 16 * 1024
 
 
 class WarmReader:

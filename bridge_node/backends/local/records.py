@@ -19,7 +19,7 @@ import google_crc32c
 from bridge_node.errors import BackendMisbehaved
 from bridge_node.objects import NO_HEADERS, Checksum, ObjectInfo, Part
 
-INLINE_LIMIT = 32 * 1024
+INLINE_LIMIT = 64 * 1024
 """Objects up to this size, in bytes, lie in their record: one file, one rename, one read."""
 
 PREFIX = struct.Struct(">4sIIII")

@@ -31,7 +31,7 @@ from tests.conformance.backends.subject import (
     md5,
 )
 
-SIZES = [0, 1, 1000, 32 * 1024, 32 * 1024 + 1, 300_000, 3_000_000]
+SIZES = [0, 1, 1000, 64 * 1024, 64 * 1024 + 1, 300_000, 3_000_000]
 LARGE = bytes(range(256)) * 8192  # 2 MiB, in which every place differs from its neighbours
 
 
