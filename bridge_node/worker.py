@@ -20,6 +20,7 @@ from bridge_node.catalog import CatalogHolder
 from bridge_node.channel import Applied, Channel, ChannelError, Drain, Heartbeat, Ready, ReopenLogs, Start, Update
 from bridge_node.gateway.listeners import Certificates
 from bridge_node.gateway.pipeline import Pipeline
+from bridge_node.gateway.proxies import Proxies
 from bridge_node.gateway.s3.frontend import S3Frontend
 from bridge_node.gateway.server import Server
 from bridge_node.hardening import keep_secrets_in_memory
@@ -92,10 +93,8 @@ class Worker:
         )
         events = metrics.ServerRecorder(self._recorder)
         self._sockets = [socket.socket(fileno=descriptor) for descriptor in start.sockets]
-        self._servers = [
-            Server(self._pipeline, settings.limits, events, protocol_port=listening.getsockname()[1])
-            for listening in self._sockets
-        ]
+        proxies = Proxies(settings.gateway.trusted_proxies)
+        self._server = Server(self._pipeline, settings.limits, events, is_proxy=proxies.trusts)
         self._certificates = [
             Certificates(listener.tls, _report_certificate) if listener.tls else None
             for listener in settings.gateway.listeners
@@ -117,8 +116,8 @@ class Worker:
             await self._access.close()
 
     async def _listen(self) -> None:
-        for server, listening, certificates in zip(self._servers, self._sockets, self._certificates, strict=True):
-            await server.listen(listening, certificates.context if certificates else None)
+        for listening, certificates in zip(self._sockets, self._certificates, strict=True):
+            await self._server.listen(listening, certificates.context if certificates else None)
 
     def _side_tasks(self, tasks: asyncio.TaskGroup) -> Sequence[asyncio.Task[None]]:
         side = [
@@ -147,7 +146,7 @@ class Worker:
         await self._drain(ORPHAN_DRAIN_SECONDS)  # also where a longer drain has begun
 
     async def _drain(self, limit: float) -> None:
-        await asyncio.gather(*(server.drain(limit) for server in self._servers))
+        await self._server.drain(limit)
 
     async def _beat(self) -> None:
         while True:
@@ -156,14 +155,14 @@ class Worker:
             await asyncio.sleep(HEARTBEAT_SECONDS)
 
     async def _gauge(self) -> None:
-        recorder, servers, clock = self._recorder, self._servers, asyncio.get_running_loop().time
+        recorder, server, clock = self._recorder, self._server, asyncio.get_running_loop().time
         while True:
             due = clock() + GAUGE_SECONDS
             await asyncio.sleep(GAUGE_SECONDS)
             recorder.observe(metrics.LOOP_LAG, value=max(0.0, clock() - due))
-            recorder.set(metrics.CONNECTIONS, value=sum(server.connections for server in servers))
-            recorder.set(metrics.IN_FLIGHT, value=sum(server.in_flight for server in servers))
-            recorder.set(metrics.BUFFERED_BYTES, value=sum(server.buffered for server in servers))
+            recorder.set(metrics.CONNECTIONS, value=server.connections)
+            recorder.set(metrics.IN_FLIGHT, value=server.in_flight)
+            recorder.set(metrics.BUFFERED_BYTES, value=server.buffered)
 
     async def _flush(self, access: AccessLogFile) -> None:
         while True:

@@ -1,6 +1,7 @@
 """What the connections of a server share: who may come in, what they hold, and what time it is for all of them."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from bridge_node.gateway.http import HttpFault
@@ -39,7 +40,10 @@ class Guest(Protocol):
 class Admission:
     """Counts, and the limits on them. Every `enter` and `begin_request` that returns is undone by its counterpart."""
 
-    def __init__(self, limits: Limits, events: ServerEvents, *, descriptor_limit: int) -> None:
+    def __init__(
+        self, limits: Limits, events: ServerEvents, *, descriptor_limit: int, is_proxy: Callable[[str], bool]
+    ) -> None:
+        """`is_proxy` tells addresses that many clients come from, which have no limit of their own."""
         self.limits = limits
         self.in_flight = 0
         self.buffered = 0
@@ -51,6 +55,7 @@ class Admission:
         self.date = ""
         """The Date field of answers, as it goes on the wire."""
         self._events = events
+        self._is_proxy = is_proxy
         self._addresses: dict[str, int] = {}
         self.guests: set[Guest] = set()
         self.tasks: set[asyncio.Task[None]] = set()
@@ -73,7 +78,7 @@ class Admission:
         here = self._addresses[address] = self._addresses.get(address, 0) + 1
         if len(self.guests) > self.limits.connections:
             return _too_much("connections")
-        if here > self.limits.connections_per_address:
+        if here > self.limits.connections_per_address and not self._is_proxy(address):
             return _too_much("connections_per_address")
         if descriptor >= self._highest_descriptor:
             return _too_much("descriptors")

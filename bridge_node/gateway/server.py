@@ -40,6 +40,7 @@ class Server:
         events: ServerEvents,
         *,
         protocol_port: int | None = None,
+        is_proxy: Callable[[str], bool] = lambda _address: False,
         new_id: Callable[[], str] = new_request_id,
         clock: Clock = time.time,
     ) -> None:
@@ -50,7 +51,7 @@ class Server:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self._admission = Admission(limits, events, descriptor_limit=descriptors)
+        self._admission = Admission(limits, events, descriptor_limit=descriptors, is_proxy=is_proxy)
         self._listeners: list[asyncio.Server] = []
         self._admission.now = self._loop.time()
         self._sweep()

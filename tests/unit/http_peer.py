@@ -104,12 +104,13 @@ async def serving(
     *,
     tls: ssl.SSLContext | None = None,
     listening: socket.socket | None = None,
+    proxies: frozenset[str] = frozenset(),
 ) -> AsyncIterator[Running]:
     """A server with `answer` behind it; afterwards nothing of it is left."""
     handler, events = ScriptedHandler(answer), Events()
     listening = listening or listeners.bind("127.0.0.1", 0, 1)[0]
     port = listening.getsockname()[1]
-    server = Server(handler, limits or Limits(), events)
+    server = Server(handler, limits or Limits(), events, is_proxy=proxies.__contains__)
     await server.listen(listening, tls)
     try:
         yield Running(server, handler, events, port)

@@ -80,6 +80,13 @@ def test_what_is_no_small_plain_document_is_refused(data: bytes) -> None:
         xml.parse(data)
 
 
+def test_documents_of_clients_are_as_deep_as_the_setting_allows() -> None:
+    delete = b"<Delete><Object><Key>a</Key></Object></Delete>"
+    assert documents.read_delete_request("b", delete, max_depth=3)
+    with pytest.raises(MalformedDocument):
+        documents.read_delete_request("b", delete, max_depth=2)
+
+
 def test_limits_are_arguments() -> None:
     assert xml.parse(b"<a><b/></a>", max_bytes=11, max_depth=2) is not None
     for limits in ({"max_bytes": 10}, {"max_depth": 1}):

@@ -601,6 +601,15 @@ async def test_connections_beyond_the_limit_are_shed_and_leave_their_place(limit
         assert running.events.sheds == [reason]
 
 
+async def test_a_trusted_proxy_may_bring_the_connections_of_many_clients() -> None:
+    async with (
+        serving(limits=Limits(connections_per_address=1), proxies=frozenset({"127.0.0.1"})) as running,
+        running.peer() as first,
+        running.peer() as second,
+    ):
+        assert [(await first.ask(GET)).status, (await second.ask(GET)).status] == [200, 200]
+
+
 async def test_a_crowd_beyond_twice_the_limit_gets_no_answer_at_all() -> None:
     async with serving(limits=Limits(connections=1)) as running, running.peer() as first:
         await first.ask(GET)

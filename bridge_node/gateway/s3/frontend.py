@@ -38,7 +38,7 @@ class S3Frontend:
         self._failures = FailureLimit(limits.failed_authentications_per_second, clock)
         self._addressing = Addressing(settings.domains)
         self._authenticator = Authenticator(settings.region, Hosts(settings.external_urls, self._proxies), clock)
-        self._parser = Parser(self._addressing, settings.region)
+        self._parser = Parser(self._addressing, settings.region, limits.document_depth)
         self._renderer = Renderer(settings.region, clock, keep_warm=keep_warm)
         self._cors = CorsPolicy(gateway.cors)
         self._has_cors = bool(gateway.cors.origins)

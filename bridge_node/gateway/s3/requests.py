@@ -42,6 +42,7 @@ from bridge_node.operations import (
 from bridge_node.protocols.http import conditions, parse_copy_range, parse_query, parse_range
 from bridge_node.protocols.s3.documents import read_complete_request, read_create_bucket, read_delete_request
 from bridge_node.protocols.s3.payload import declared
+from bridge_node.protocols.s3.xml import MAX_DEPTH
 from bridge_node.values import value
 
 Parsed = Operation | WithDocument
@@ -79,6 +80,8 @@ class Ask(NamedTuple):
     headers: Mapping[str, str]
     request: Request
     caller: Caller
+    max_depth: int
+    """Of a document's elements."""
 
 
 class Rule(NamedTuple):
@@ -91,15 +94,17 @@ class Rule(NamedTuple):
 class Parser:
     """Reads requests to a node that says it is in `region`."""
 
-    def __init__(self, addressing: Addressing, region: str) -> None:
+    def __init__(self, addressing: Addressing, region: str, max_depth: int = MAX_DEPTH) -> None:
+        """`max_depth` bounds the elements of documents."""
         self._addressing = addressing
         self._region = region
+        self._max_depth = max_depth
 
     def parse(self, request: Request, caller: Caller) -> Parsed:
         """Raises InvalidRequest or NotSupported."""
         bucket, key = self._addressing.split(caller.host, request.path)
         values = parse_query(request.query) if request.query else NO_HEADERS
-        ask = Ask(bucket, key, values, request.headers, request, caller)
+        ask = Ask(bucket, key, values, request.headers, request, caller, self._max_depth)
         if caller.form is not None:
             return _post_object(ask, caller.form)
         fields.refuse_unknown_meanings(request.headers)
@@ -115,7 +120,7 @@ class Parser:
         """CreateBucket may name the region that the bucket is to be in: there is one."""
 
         def finish(document: bytes) -> CreateBucket:
-            if read_create_bucket(document) not in {None, self._region}:
+            if read_create_bucket(document, self._max_depth) not in {None, self._region}:
                 raise InvalidArgument(
                     "The specified location-constraint is not valid", reason="illegal_location_constraint"
                 )
@@ -350,7 +355,9 @@ def _commit_upload(ask: Ask) -> WithDocument:
         checksum=fields.object_checksum(ask.headers),
         size=None if size is None else _object_size(size),
     )
-    return WithDocument(operation, lambda document: replace(operation, receipts=read_complete_request(document)))
+    return WithDocument(
+        operation, lambda document: replace(operation, receipts=read_complete_request(document, ask.max_depth))
+    )
 
 
 def _object_size(text: str) -> int:
@@ -445,7 +452,7 @@ def _list_uploads(ask: Ask) -> ListUploads:
 
 def _delete_objects(ask: Ask) -> WithDocument:
     def finish(document: bytes) -> DeleteObjects:
-        items, quiet = read_delete_request(ask.bucket, document)
+        items, quiet = read_delete_request(ask.bucket, document, ask.max_depth)
         for item in items:
             fields.checked_key(item.key)
         return DeleteObjects(ask.bucket, items, quiet)

@@ -21,6 +21,7 @@ from bridge_node.protocols.http import quoted, unquoted
 from bridge_node.protocols.s3.errors import WireError, from_wire, to_wire
 from bridge_node.protocols.s3.listings import Owner, read_part
 from bridge_node.protocols.s3.xml import (
+    MAX_DEPTH,
     Element,
     checksum_elements,
     children,
@@ -99,11 +100,11 @@ def write_create_bucket(region: str) -> bytes:
     return document("CreateBucketConfiguration", element("LocationConstraint", region))
 
 
-def read_create_bucket(data: bytes) -> str | None:
+def read_create_bucket(data: bytes, max_depth: int = MAX_DEPTH) -> str | None:
     """The LocationConstraint asked for, None for an empty body."""
     if not data.strip():
         return None
-    return text_of(parse(data, "CreateBucketConfiguration"), "LocationConstraint") or None
+    return text_of(parse(data, "CreateBucketConfiguration", max_depth=max_depth), "LocationConstraint") or None
 
 
 def write_acl(owner: Owner) -> bytes:
@@ -166,12 +167,12 @@ def write_delete_request(items: Sequence[DeleteObject], quiet: bool) -> bytes:
     return document("Delete", f"{entries}<Quiet>{'true' if quiet else 'false'}</Quiet>")
 
 
-def read_delete_request(bucket: str, data: bytes) -> tuple[tuple[DeleteObject, ...], bool]:
+def read_delete_request(bucket: str, data: bytes, max_depth: int = MAX_DEPTH) -> tuple[tuple[DeleteObject, ...], bool]:
     """Items and `quiet`; MalformedDocument when there are none or more than 1,000.
 
     Conditions on size and time are refused with MalformedDocument rather than dropped.
     """
-    root = parse(data, "Delete")
+    root = parse(data, "Delete", max_depth=max_depth)
     items = tuple(_delete_item(bucket, entry) for entry in children(root, "Object"))
     if not 1 <= len(items) <= MAX_DELETES:
         raise MalformedDocument(reason="number_of_deletes")
@@ -277,9 +278,10 @@ def write_complete_request(receipts: Sequence[Receipt]) -> bytes:
     return document("CompleteMultipartUpload", entries)
 
 
-def read_complete_request(data: bytes) -> tuple[Receipt, ...]:
+def read_complete_request(data: bytes, max_depth: int = MAX_DEPTH) -> tuple[Receipt, ...]:
     """Receipts in the client's order; MalformedDocument without any, InvalidArgument for labels outside 1–10,000."""
-    receipts = tuple(_receipt(fields(entry)) for entry in children(parse(data, "CompleteMultipartUpload"), "Part"))
+    root = parse(data, "CompleteMultipartUpload", max_depth=max_depth)
+    receipts = tuple(_receipt(fields(entry)) for entry in children(root, "Part"))
     if not 1 <= len(receipts) <= MAX_PARTS:
         raise MalformedDocument(reason="number_of_parts")
     return receipts
