@@ -56,7 +56,7 @@ def served(document: RepositoryDocument, terms: Terms) -> Served:
         buckets=tuple(_bucket(one, terms) for one in attachments if not one.account),
         accounts=tuple(AccountAttachment(one.id, _spec(one, terms)) for one in attachments if one.account),
         previous_token_key=_token_key(document.previous_token_key) if document.previous_token_key else b"",
-        unattached_sources=document.options.get("unattachedSources") is True,
+        unattached_sources=document.options.get("unattached_sources") is True,
     )
     keys = () if document.disabled else tuple(_key(one, document) for one in document.keys)
     if len({key.id for key in keys}) < len(keys):

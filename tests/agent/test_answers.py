@@ -207,7 +207,7 @@ def test_an_access_key_cannot_be_taken_from_another_repository() -> None:
 def test_who_has_a_key_keeps_it_also_when_its_own_document_changes_and_comes_later() -> None:
     before = held(repository("repo-1", key="AKONE"), repository("repo-2", key="AKTWO"))
     peer = platform(
-        repository("repo-1", key="AKTWO"), repository("repo-2", key="AKTWO", options={"unattachedSources": True})
+        repository("repo-1", key="AKTWO"), repository("repo-2", key="AKTWO", options={"unattached_sources": True})
     )
     outcome = absorb(READER, peer.answer({}), before, ())
     assert list(outcome.refused) == ["repo-1"]
