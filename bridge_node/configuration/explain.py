@@ -6,9 +6,10 @@ from typing import Any, get_args
 
 from pydantic_core import ErrorDetails
 
-from bridge_node.configuration.layers import PREFIX, Layer, nearest_origin
+from bridge_node.configuration.layers import Layer, nearest_origin
 from bridge_node.configuration.outline import Shape, shape_at, suggestion
 from bridge_node.configuration.problems import KeyPath, Problem, dotted, quoted
+from bridge_node.configuration.program import NODE, Program
 
 _PLAIN = {
     "bool_parsing": "must be true or false",
@@ -34,28 +35,30 @@ _PLAIN = {
 }
 
 
-def explained(error: ErrorDetails, layers: Sequence[Layer]) -> Problem:
+def explained(error: ErrorDetails, layers: Sequence[Layer], program: Program[Any] = NODE) -> Problem:
     """The problem that one of pydantic's errors stands for."""
     path: KeyPath = error["loc"]
     origin = nearest_origin(layers, path)
     if error["type"] == "extra_forbidden":
-        by_variable = origin.startswith(PREFIX) and not any(isinstance(step, int) for step in path)
-        return Problem(origin, dotted(path), _unknown(path, as_variable=by_variable))
-    return Problem(origin, dotted(path), _requirement(error, shape_at(path)) + _shown(error, shape_at(path)))
+        from_variable = program.prefix != "" and origin.startswith(program.prefix)
+        by_variable = from_variable and not any(isinstance(step, int) for step in path)
+        return Problem(origin, dotted(path), _unknown(path, program, as_variable=by_variable))
+    shape = shape_at(path, program.root)
+    return Problem(origin, dotted(path), _requirement(error, shape) + _shown(error, shape))
 
 
-def _unknown(path: KeyPath, *, as_variable: bool) -> str:
-    meant = suggestion(path)
+def _unknown(path: KeyPath, program: Program[Any], *, as_variable: bool) -> str:
+    meant = suggestion(path, program.root)
     if meant is None:
         return "unknown key"
     if as_variable:
-        return f"unknown key; did you mean {variable_name(meant)}?"
+        return f"unknown key; did you mean {variable_name(meant, program)}?"
     return f"unknown key; did you mean {meant[-1] if meant[:-1] == path[:-1] else dotted(meant)}?"
 
 
-def variable_name(path: KeyPath) -> str:
+def variable_name(path: KeyPath, program: Program[Any] = NODE) -> str:
     """The environment variable of a setting."""
-    return PREFIX + "__".join(str(step).upper() for step in path)
+    return program.prefix + "__".join(str(step).upper() for step in path)
 
 
 def _requirement(error: ErrorDetails, shape: Shape | None) -> str:

@@ -10,10 +10,9 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from bridge_node.configuration.outline import ROOT, Shape
+from bridge_node.configuration.outline import Shape
 from bridge_node.configuration.problems import KeyPath, Problem, dotted
-
-PREFIX = "BRIDGE_NODE__"
+from bridge_node.configuration.program import Program
 
 Tree = dict[str, Any]
 
@@ -87,16 +86,18 @@ class EnvironmentLayer(Layer):
     its case, and `-` may be written `_`.
     """
 
-    def __init__(self, environment: Mapping[str, str], known: Tree) -> None:
+    def __init__(self, environment: Mapping[str, str], known: Tree, program: Program[Any]) -> None:
         super().__init__()
         self._known = known
+        self._root = program.root
         self._variables: dict[KeyPath, str] = {}
         # Shorter names first: the more exact variable adds to the JSON of the wider one.
-        for variable in sorted((name for name in environment if name.startswith(PREFIX)), key=lambda n: n.count("__")):
-            self._take(variable, environment[variable])
+        ours = (name for name in environment if name.startswith(program.prefix))
+        for variable in sorted(ours, key=lambda name: name.count("__")):
+            self._take(variable, variable.removeprefix(program.prefix).split("__"), environment[variable])
 
-    def _take(self, variable: str, text: str) -> None:
-        path, shape = self._locate(variable.removeprefix(PREFIX).split("__"))
+    def _take(self, variable: str, words: Sequence[str], text: str) -> None:
+        path, shape = self._locate(words)
         try:
             value = _parsed(text, shape)
         except ValueError:
@@ -114,7 +115,7 @@ class EnvironmentLayer(Layer):
         self._variables[path] = variable
 
     def _locate(self, words: Sequence[str]) -> tuple[tuple[str, ...], Shape | None]:
-        shape: Shape | None = ROOT
+        shape: Shape | None = self._root
         known: Any = self._known
         path: list[str] = []
         for word in words:

@@ -15,13 +15,13 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from bridge_node.configuration.checks import check
 from bridge_node.configuration.explain import explained
 from bridge_node.configuration.layers import EnvironmentLayer, FileLayer, Layer, Tree, merged, nearest_origin, origin
 from bridge_node.configuration.lookup import SecretLookup, exposure
 from bridge_node.configuration.outline import ROOT, Shape, shape_at
 from bridge_node.configuration.problems import ConfigurationError, KeyPath, Problem, dotted
-from bridge_node.settings import Settings, Surroundings, keep_until_restart, restart_needed
+from bridge_node.configuration.program import NODE, Program
+from bridge_node.settings import AnySection, Settings, Surroundings, keep_until_restart, restart_needed
 
 MENDINGS = 8
 """Rounds in which what is wrong is mended: a stand-in for a table may itself lack something."""
@@ -48,19 +48,30 @@ def load(path: Path, environment: Mapping[str, str]) -> Configuration:
 
     Raises ConfigurationError with all problems. Changes nothing, opens no port, reaches no backend.
     """
-    layers = _layers(path, environment)
+    return Configuration(*_checked(NODE, path, environment))
+
+
+def load_settings(program: Program[AnySection], path: Path, environment: Mapping[str, str]) -> AnySection:
+    """The settings of any program, read in the same way. Raises ConfigurationError with all problems."""
+    return _checked(program, path, environment)[0]
+
+
+def _checked(
+    program: Program[AnySection], path: Path, environment: Mapping[str, str]
+) -> tuple[AnySection, Sequence[Layer]]:
+    layers = _layers(program, path, environment)
     if unreadable := [problem for layer in reversed(layers) for problem in layer.problems]:
         raise ConfigurationError(unreadable)  # anything else would be a consequence of what is not there
     values = merged(layers)
     surroundings = _surroundings(path, environment, values)
-    settings, errors = _validated(values, surroundings)
-    problems = [explained(error, layers) for error in errors]
-    problems += _exposed_files(layers)
+    settings, errors = _validated(program, values, surroundings)
+    problems = [explained(error, layers, program) for error in errors]
+    problems += _exposed_files(layers, program.root)
     refused = [error["loc"] for error in errors if error["type"] != "extra_forbidden"]
-    problems += _contradictions(settings, layers, refused)
+    problems += _contradictions(program, settings, layers, refused)
     if problems:
         raise ConfigurationError(_in_reading_order(problems, layers))
-    return Configuration(settings, layers)
+    return settings, layers
 
 
 def reload(path: Path, environment: Mapping[str, str], running: Settings) -> tuple[Settings, list[str]]:
@@ -72,24 +83,28 @@ def reload(path: Path, environment: Mapping[str, str], running: Settings) -> tup
     read = load(path, environment)
     waiting = restart_needed(running, read.settings)
     settings = keep_until_restart(running, read.settings)
-    if problems := list(_contradictions(settings, read.layers)):
+    if problems := list(_contradictions(NODE, settings, read.layers)):
         kept = Problem("", "", f"until a restart, these keep their values: {', '.join(waiting)}")
         raise ConfigurationError([*problems, kept])
     return settings, waiting
 
 
-def _contradictions(settings: Settings, layers: Sequence[Layer], refused: Sequence[KeyPath] = ()) -> Iterator[Problem]:
+def _contradictions(
+    program: Program[AnySection], settings: AnySection, layers: Sequence[Layer], refused: Sequence[KeyPath] = ()
+) -> Iterator[Problem]:
     """What the checks find, but for what only follows from the `refused` places."""
-    for finding in check(settings):
+    for finding in program.check(settings):
         if not any(_follows(finding.path, place) for place in refused):
             yield Problem(nearest_origin(layers, finding.path), dotted(finding.path), finding.message)
 
 
-def _layers(path: Path, environment: Mapping[str, str]) -> list[Layer]:
+def _layers(program: Program[AnySection], path: Path, environment: Mapping[str, str]) -> list[Layer]:
     """Strongest first."""
+    if not program.prefix:
+        return [FileLayer(path)]
     files: list[Layer] = [FileLayer(file) for file in (path, *_files_of(path.parent / "conf.d"))]
     files.reverse()
-    return [EnvironmentLayer(environment, merged(files)), *files]
+    return [EnvironmentLayer(environment, merged(files), program), *files]
 
 
 def _files_of(directory: Path) -> list[Path]:
@@ -108,7 +123,9 @@ def _surroundings(path: Path, environment: Mapping[str, str], values: Tree) -> S
     return Surroundings(base, SecretLookup(environment, base, directories))
 
 
-def _validated(values: Tree, surroundings: Surroundings) -> tuple[Settings, list[ErrorDetails]]:
+def _validated(
+    program: Program[AnySection], values: Tree, surroundings: Surroundings
+) -> tuple[AnySection, list[ErrorDetails]]:
     """The settings and what is wrong with them.
 
     What is wrong is mended by a default or a stand-in, so that the rest can still be checked: all problems are named
@@ -118,30 +135,30 @@ def _validated(values: Tree, surroundings: Surroundings) -> tuple[Settings, list
     mended = copy.deepcopy(values)
     for _ in range(MENDINGS):
         try:
-            return Settings.model_validate(mended, context=surroundings), found
+            return program.settings.model_validate(mended, context=surroundings), found
         except ValidationError as refusal:
             errors = refusal.errors(include_url=False)
         for error in errors:
             if not any(_within(error["loc"], known["loc"]) for known in found):
                 found.append(error)
-            _mend(mended, error["loc"])
-    return Settings(), found
+            _mend(mended, error["loc"], program.root)
+    return program.settings(), found
 
 
-def _mend(values: Tree, path: KeyPath) -> None:
+def _mend(values: Tree, path: KeyPath, root: Shape) -> None:
     *around, last = path
     place: Any = values
     for step in around:
         place = place[step]
-    shape = shape_at(path)
-    if shape is None or _has_default(path):
+    shape = shape_at(path, root)
+    if shape is None or _has_default(path, root):
         del place[last]
     else:
         place[last] = _stand_in(shape)
 
 
-def _has_default(path: KeyPath) -> bool:
-    around = shape_at(path[:-1]) or ROOT
+def _has_default(path: KeyPath, root: Shape) -> bool:
+    around = shape_at(path[:-1], root) or root
     return around.kind == "section" and not around.inner.model_fields[path[-1]].is_required()
 
 
@@ -167,11 +184,11 @@ def _follows(path: KeyPath, refused: KeyPath) -> bool:
     return path == refused[:-1] or _within(path, refused[:-1] if refused[-1] == "kind" else refused)
 
 
-def _exposed_files(layers: Sequence[Layer]) -> Iterator[Problem]:
+def _exposed_files(layers: Sequence[Layer], root: Shape) -> Iterator[Problem]:
     for layer in layers:
         if not isinstance(layer, FileLayer):
             continue
-        place = next(inline_secrets(layer.values), None)
+        place = next(inline_secrets(layer.values, root), None)
         if place and (complaint := exposure(layer.path)):
             yield Problem(str(layer.path), dotted(place), f"is a secret, and the file {complaint}")
 

@@ -67,9 +67,9 @@ def shape_of(annotation: Any) -> Shape:
 ROOT = Shape("section", Settings)
 
 
-def shape_at(path: KeyPath) -> Shape | None:
+def shape_at(path: KeyPath, root: Shape = ROOT) -> Shape | None:
     """What may stand at `path`; None for a place that does not exist."""
-    shape: Shape | None = ROOT
+    shape: Shape | None = root
     for step in path:
         shape = shape.at(step) if shape else None
     return shape
@@ -85,9 +85,9 @@ class Setting:
     restart: bool
 
 
-def settings() -> Iterator[Setting]:
+def settings(root: Shape = ROOT) -> Iterator[Setting]:
     """Every setting, in the order of the models."""
-    return _settings(ROOT, (), restart=False)
+    return _settings(root, (), restart=False)
 
 
 def _settings(section: Shape, path: KeyPath, *, restart: bool) -> Iterator[Setting]:
@@ -103,12 +103,14 @@ def _settings(section: Shape, path: KeyPath, *, restart: bool) -> Iterator[Setti
             yield from _settings(inner, here + further[shape.kind], restart=marked)
 
 
-def suggestion(path: KeyPath) -> KeyPath | None:
+def suggestion(path: KeyPath, root: Shape = ROOT) -> KeyPath | None:
     """The known place that a reader most likely meant by the unknown `path`."""
-    parent, name = shape_at(path[:-1]), str(path[-1])
+    parent, name = shape_at(path[:-1], root), str(path[-1])
     if parent is None:
         return None
     if close := get_close_matches(name.replace("-", "_").lower(), parent.names, n=1):
         return (*path[:-1], close[0])
-    elsewhere = (setting.path for setting in settings() if setting.path[-1] == name and ANY_NAME not in setting.path)
+    elsewhere = (
+        setting.path for setting in settings(root) if setting.path[-1] == name and ANY_NAME not in setting.path
+    )
     return next(elsewhere, None)

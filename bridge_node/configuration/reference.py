@@ -26,9 +26,9 @@ _HEADING = """\
 """
 
 
-def as_toml() -> str:
+def as_toml(section: type[Section] = Settings, heading: str = _HEADING) -> str:
     """A configuration file with every setting at its default; what has none, or takes names, is commented out."""
-    return _HEADING + "".join(_toml_table(Settings, "", example=False))
+    return heading + "".join(_toml_table(section, "", example=False))
 
 
 def _toml_table(section: type[Section], name: str, *, example: bool) -> Iterator[str]:

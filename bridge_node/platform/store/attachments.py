@@ -25,6 +25,7 @@ class Attachment:
     credentials: Bucket | ProviderKey
     folder: str
     master: bool
+    position: int
     options: Mapping[str, Any]
 
 
@@ -33,7 +34,7 @@ async def of(connection: AsyncConnection, repository_id: str) -> list[Attachment
     known = await buckets.attached_to(connection, repository_id)
     keys = await providerkeys.reaching(connection, repository_id)
     rows = await connection.execute(
-        select(_at.id, _at.bucket_id, _at.provider_key_id, _at.folder, _at.master, _at.options)
+        select(_at.id, _at.bucket_id, _at.provider_key_id, _at.folder, _at.master, _at.position, _at.options)
         .where(_at.repository_id == repository_id, _at.deleted_at.is_(None))
         .order_by(_at.position, _at.id)
     )
@@ -44,7 +45,7 @@ async def of(connection: AsyncConnection, repository_id: str) -> list[Attachment
             credentials = (
                 keys[target.provider_key_id] if isinstance(target, Bucket) and target.provider_key_id else target
             )
-            found.append(Attachment(row.id, target, credentials, row.folder, row.master, row.options))
+            found.append(Attachment(row.id, target, credentials, row.folder, row.master, row.position, row.options))
     return found
 
 

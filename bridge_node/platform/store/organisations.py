@@ -25,5 +25,11 @@ async def every(connection: AsyncConnection) -> list[Organisation]:
     ]
 
 
+async def lock(connection: AsyncConnection, organisation_id: str) -> None:
+    """Whoever else locks it waits for the end of this transaction."""
+    wanted = select(organisations.c.id).where(organisations.c.id == organisation_id)
+    await connection.execute(wanted.with_for_update(key_share=True))
+
+
 async def add(connection: AsyncConnection, organisation_id: str, name: str, now: int) -> None:
     await connection.execute(insert(organisations).values(id=organisation_id, name=name, created_at=now))

@@ -6,11 +6,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, select, update
+from sqlalchemy import ColumnElement, and_, case, func, select, update
 from sqlalchemy import insert as new
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bridge_node.platform.models import repositories
+from bridge_node.platform.models import buckets, repositories, repository_buckets
 from bridge_node.platform.store import revisions
 from bridge_node.platform.store.sql import made
 from bridge_node.platform.vault import Vault
@@ -65,6 +65,24 @@ async def of(
     if workspace_ids is not None:
         wanted = wanted.where(repositories.c.workspace_id.in_(workspace_ids))
     return [made(Repository, row) for row in await connection.execute(wanted.order_by(repositories.c.id.desc()))]
+
+
+async def mirrored_elsewhere(connection: AsyncConnection, organisation_id: str) -> list[str]:
+    """Names of buckets that are in a MIRROR and in another live repository too, which no organisation may have."""
+    attached = repository_buckets.c
+    wanted = (
+        select(buckets.c.name)
+        .join(repository_buckets, attached.bucket_id == buckets.c.id)
+        .join(repositories, repositories.c.id == attached.repository_id)
+        .where(repositories.c.organisation_id == organisation_id)
+        .where(attached.deleted_at.is_(None), repositories.c.deleted_at.is_(None))
+        .group_by(buckets.c.name)
+        .having(
+            func.count(repositories.c.id.distinct()) > 1, func.count(case((repositories.c.mode == "MIRROR", 1))) > 0
+        )
+        .order_by(buckets.c.name)
+    )
+    return list((await connection.execute(wanted)).scalars())
 
 
 async def add(

@@ -1,0 +1,230 @@
+"""What `bridge-node platform apply` reads: a file that says which buckets and repositories a workspace has.
+
+Read as the configuration is: every problem at once, and secrets by reference.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import combinations
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+
+from bridge_node.configuration.checks import Finding
+from bridge_node.configuration.problems import KeyPath, quoted
+from bridge_node.configuration.program import Program
+from bridge_node.platform import tolerance
+from bridge_node.platform.endpoints import is_private, normalised
+from bridge_node.platform.fields import AccessType, Name
+from bridge_node.platform.settings import PlatformSettings
+from bridge_node.settings import Location, Secret, Section
+
+Endpoint = Annotated[str, AfterValidator(normalised)]
+ShortText = Annotated[str, Field(max_length=1024)]
+
+
+def _storage_type(value: object) -> object:
+    return tolerance.storage_type(value) if isinstance(value, str) else value
+
+
+def _mode(value: object) -> object:
+    return tolerance.mode(value) if isinstance(value, str) else value
+
+
+class DeclaredProviderKey(Section):
+    """Credentials of an account at a cloud, which buckets can share."""
+
+    provider: Annotated[str, Field(min_length=1, max_length=64), AfterValidator(str.upper)]
+    """`AWS`, `GCP`, `AZURE`, or `OTHER` for what speaks S3."""
+    key: Annotated[str, Field(min_length=1, max_length=1024)]
+    """Access key id, client e-mail or account name."""
+    secret: Secret
+    """Its secret."""
+    endpoint: Endpoint = ""
+    """`https://host[:port]`; empty means the provider's own."""
+    region: ShortText = ""
+    """Region of its buckets, unless they have one of their own."""
+    tenant_id: ShortText = ""
+    """Directory of an Azure account."""
+    subscription_id: ShortText = ""
+    """Subscription of an Azure account."""
+
+
+class DeclaredBucket(Section):
+    """A bucket or container, reached with a provider key or with credentials of its own."""
+
+    bucket: Annotated[str, Field(min_length=1, max_length=255)]
+    """Its real name."""
+    storage_type: Annotated[Literal["S3", "GCS", "BLOB", "LOCAL"], BeforeValidator(_storage_type)] = "S3"
+    """What is spoken there."""
+    provider_key: str = ""
+    """The name of a provider key, instead of `key` and `secret`."""
+    key: ShortText = ""
+    """Access key id, client e-mail or account name."""
+    secret: Secret = SecretStr("")
+    """Its secret."""
+    endpoint: Endpoint = ""
+    """`https://host[:port]`; empty means the provider's own."""
+    region: ShortText = ""
+    """Its region."""
+    project_id: ShortText = ""
+    """Project of a GCS bucket."""
+    root: str = ""
+    """Of a LOCAL bucket: the name of one of the nodes' `local_roots`."""
+
+
+class DeclaredAttachment(Section):
+    """A bucket of a repository."""
+
+    bucket: Name
+    """Its name in `buckets`."""
+    folder: ShortText = ""
+    """A second name under which clients find it."""
+    master: bool = False
+    """Whether it is the one that the others are copies of."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Extensions."""
+
+
+class DeclaredAccount(Section):
+    """A whole account of a repository: every bucket of it."""
+
+    provider_key: Name
+    """Its name in `provider_keys`."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Extensions."""
+
+
+class DeclaredKey(Section):
+    """An access key of a repository. Key id and secret are made by the platform and shown once."""
+
+    access: AccessType = "READ"
+    """`READ`; `WRITE` reads too; `ADMIN` may do everything."""
+    buckets: tuple[str, ...] | None = None
+    """Names of the only buckets that it opens; none: all of the repository."""
+
+
+class DeclaredRepository(Section):
+    """What an application addresses: buckets, and the keys that open them."""
+
+    storage_type: Annotated[Literal["S3", "GCS", "BLOB"], BeforeValidator(_storage_type)] = "S3"
+    """What its clients speak."""
+    mode: Annotated[Literal["NORMAL", "MIRROR"], BeforeValidator(_mode)] = "NORMAL"
+    """`NORMAL`: each bucket under its name; `MIRROR`: copies of one master."""
+    disabled: bool = False
+    """Whether nodes refuse to serve it."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Extensions."""
+    buckets: tuple[DeclaredAttachment, ...] = ()
+    """Its buckets."""
+    accounts: tuple[DeclaredAccount, ...] = ()
+    """Its whole accounts."""
+    keys: dict[Name, DeclaredKey] = Field(default_factory=dict)
+    """Its access keys, by name."""
+
+
+class Declaration(Section):
+    """One workspace of one organisation."""
+
+    organisation: str = ""
+    """Name or id; may be left out where there is only one."""
+    workspace: str = ""
+    """Name or id; may be left out where there is only one."""
+    secrets_directory: Location | None = None
+    """Where {name = …} secrets are looked for after $CREDENTIALS_DIRECTORY."""
+    provider_keys: dict[Name, DeclaredProviderKey] = Field(default_factory=dict)
+    """Credentials that buckets share, by name; the platform keeps the name as their description."""
+    buckets: dict[Name, DeclaredBucket] = Field(default_factory=dict)
+    """Buckets, by name."""
+    repositories: dict[Name, DeclaredRepository] = Field(default_factory=dict)
+    """Repositories, by name."""
+
+
+def program(settings: PlatformSettings) -> Program[Declaration]:
+    """How a declaration is read for a platform with these settings."""
+    return Program(Declaration, "", partial(check, settings))
+
+
+def check(settings: PlatformSettings, declared: Declaration) -> Iterator[Finding]:
+    """Everything that the platform, or a node, would refuse."""
+    for name, key in declared.provider_keys.items():
+        if not settings.allow_private_endpoints and is_private(key.endpoint):
+            yield Finding(("provider_keys", name, "endpoint"), _PRIVATE)
+    for name, bucket in declared.buckets.items():
+        yield from _bucket(settings, declared, ("buckets", name), bucket)
+    for name, repository in declared.repositories.items():
+        yield from _repository(declared, ("repositories", name), repository)
+    yield from _mirrors(declared)
+
+
+_PRIVATE = "is a private address, which `allow_private_endpoints` of the platform does not allow"
+
+
+def _bucket(
+    settings: PlatformSettings, declared: Declaration, path: KeyPath, bucket: DeclaredBucket
+) -> Iterator[Finding]:
+    own = bool(bucket.key or bucket.secret.get_secret_value())
+    if bucket.storage_type == "LOCAL":
+        if bucket.root not in settings.local_roots:
+            yield Finding((*path, "root"), "must name one of the platform's `local_roots`")
+        if own or bucket.provider_key or bucket.endpoint:
+            yield Finding(path, "a LOCAL bucket has neither credentials nor an endpoint")
+        return
+    if bucket.root:
+        yield Finding((*path, "root"), "has a meaning for LOCAL buckets only")
+    if not settings.allow_private_endpoints and is_private(bucket.endpoint):
+        yield Finding((*path, "endpoint"), _PRIVATE)
+    if bucket.provider_key:
+        yield from _known((*path, "provider_key"), bucket.provider_key, declared.provider_keys)
+        if own:
+            yield Finding(path, "has a provider key and credentials of its own: one of them is too much")
+    elif not (bucket.key and bucket.secret.get_secret_value()):
+        yield Finding(path, "needs `provider_key`, or `key` and `secret`")
+
+
+def _repository(declared: Declaration, path: KeyPath, repository: DeclaredRepository) -> Iterator[Finding]:
+    for index, attached in enumerate(repository.buckets):
+        yield from _known((*path, "buckets", index, "bucket"), attached.bucket, declared.buckets)
+    for index, account in enumerate(repository.accounts):
+        yield from _known((*path, "accounts", index, "provider_key"), account.provider_key, declared.provider_keys)
+    names = [attached.bucket for attached in repository.buckets]
+    for name, key in repository.keys.items():
+        for index, bucket in enumerate(key.buckets or ()):
+            yield from _known((*path, "keys", name, "buckets", index), bucket, names, "a bucket of this repository")
+    if repository.mode == "MIRROR":
+        if sum(attached.master for attached in repository.buckets) != 1:
+            yield Finding((*path, "buckets"), "exactly one bucket of a MIRROR is its master")
+    else:
+        yield from _names_on_the_wire(declared, (*path, "buckets"), repository)
+
+
+def _names_on_the_wire(declared: Declaration, path: KeyPath, repository: DeclaredRepository) -> Iterator[Finding]:
+    """Every name leads to one bucket (contract §9.2). Of a container, clients also know the account."""
+    named = [
+        (index, {declared.buckets[attached.bucket].bucket, attached.folder.removeprefix("/")} - {""})
+        for index, attached in enumerate(repository.buckets)
+        if attached.bucket in declared.buckets
+    ]
+    for (_, names), (index, others) in combinations(named, 2):
+        if shared := names & others:
+            yield Finding((*path, index), f"{quoted(min(shared))} is the name of another bucket of this repository")
+
+
+def _mirrors(declared: Declaration) -> Iterator[Finding]:
+    """A bucket of a MIRROR is in no other repository."""
+    mirrored = {
+        attached.bucket: name
+        for name, repository in declared.repositories.items()
+        if repository.mode == "MIRROR"
+        for attached in repository.buckets
+    }
+    for name, repository in declared.repositories.items():
+        for index, attached in enumerate(repository.buckets):
+            if mirrored.get(attached.bucket, name) != name:
+                message = f"{quoted(attached.bucket)} belongs to the mirror {quoted(mirrored[attached.bucket])}"
+                yield Finding(("repositories", name, "buckets", index, "bucket"), message)
+
+
+def _known(path: KeyPath, name: str, known: Any, what: str = "") -> Iterator[Finding]:
+    if name not in known:
+        yield Finding(path, f"{quoted(name)} is not {what or 'in this file'}")
