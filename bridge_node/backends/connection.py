@@ -31,12 +31,12 @@ class UpstreamBody:
 
     __slots__ = ("_buffered", "_chunks", "_connection", "_ended", "_error", "_reader", "size", "started")
 
-    def __init__(self, size: int | None, connection: "Connection") -> None:
+    def __init__(self, size: int | None, connection: "Connection", first: bytes) -> None:
         self.size = size
         self.started = False
         self._connection: Connection | None = connection
-        self._chunks: deque[bytes] = deque()
-        self._buffered = 0
+        self._chunks = deque((first,)) if first else deque[bytes]()
+        self._buffered = len(first)
         self._ended = False
         self._error: BaseException | None = None
         self._reader: asyncio.Future[None] | None = None
@@ -69,7 +69,8 @@ class UpstreamBody:
         self._error = self._error or error
         if self._connection is not None:
             self._connection.discard()
-        self._wake()
+        if self._reader is not None:
+            self._wake(self._reader)
 
     # the connection's side
 
@@ -78,18 +79,20 @@ class UpstreamBody:
         self._buffered += len(data)
         if self._buffered > HIGH_WATER and self._connection is not None:
             self._connection.pause()
-        self._wake()
+        if self._reader is not None:
+            self._wake(self._reader)
 
     def end(self, error: BaseException | None = None) -> None:
         """No more will come; the connection is no longer this body's."""
         self._connection = None
         self._error = self._error or error
         self._ended = True
-        self._wake()
+        if self._reader is not None:
+            self._wake(self._reader)
 
-    def _wake(self) -> None:
-        reader, self._reader = self._reader, None
-        if reader is not None and not reader.done():
+    def _wake(self, reader: "asyncio.Future[None]") -> None:
+        self._reader = None
+        if not reader.done():
             reader.set_result(None)
 
 
@@ -292,21 +295,18 @@ class Connection(asyncio.Protocol):
         if ordinary is None:
             self._parse(data)
             return
-        status, headers, size, body = ordinary
-        self._open(status, headers, size)
-        if body:
-            self._deliver(body)
+        self._open(*ordinary)
 
-    def _open(self, status: int, headers: dict[str, str], size: int | None) -> None:
-        """The head is whole: whoever waits gets it; `size` bytes of body follow, or as many as come (None)."""
+    def _open(self, status: int, headers: dict[str, str], size: int | None, first: bytes) -> None:
+        """The head is whole: whoever waits gets it with the `first` of `size` bytes, or of as many as come (None)."""
         if self.unsent:
             self.early = True
             self._reusable = False
         if "connection" in headers and "close" in headers["connection"].lower():
             self._reusable = False
-        self._body = UpstreamBody(size, self)
-        self._left = size or 0
-        self._complete = size == 0
+        self._body = UpstreamBody(size, self, first)
+        self._left = (size or 0) - len(first)
+        self._complete = size is not None and not self._left
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(UpstreamResponse(status, headers, self._body))
 
@@ -350,7 +350,7 @@ class Connection(asyncio.Protocol):
             raise _Malformed
         if version == "1.0":
             self._reusable = False
-        self._open(status, self._headers, self._framing(status))
+        self._open(status, self._headers, self._framing(status), b"")
 
     def _framing(self, status: int) -> int | None:
         """The body's size; None when it ends by itself (chunked) or with the connection. RFC 9112 §6.3."""
@@ -389,7 +389,8 @@ class Connection(asyncio.Protocol):
     def _finish(self) -> None:
         """The answer is whole. Only a request that is whole too leaves a connection to use again."""
         body, self._body, self._answer = self._body, None, None
-        self.resume()
+        if self._paused:
+            self.resume()
         if not self._reusable or self.unsent:
             self._shut()
         if body is not None:

@@ -216,8 +216,13 @@ class Transport:
                 raise
             if connection.closed:  # while the client made us wait; nothing was sent
                 connection = await self._open(route)
+        unsent = 0 if body is None else (body.size or 0) - len(first)
+        waiting = connection.begin(method, head, first, unsent)
         try:
-            answer = await _answer(connection, method, head, first, body)
+            answer = await (waiting if body is None or not unsent else _while_sending(connection, waiting, body))
+        except asyncio.CancelledError:
+            connection.abandon(waiting)
+            raise
         except BackendFailure as failure:
             if connection.source_failed:
                 raise
@@ -352,22 +357,15 @@ class Transport:
         self._sweeper = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep_on) if busy else None
 
 
-async def _answer(
-    connection: Connection, method: str, head: bytes, first: bytes, body: ByteSource | None
+async def _while_sending(
+    connection: Connection, answer: "asyncio.Future[UpstreamResponse]", body: ByteSource
 ) -> UpstreamResponse:
     """Sends and listens at the same time, so that a refusal in mid-upload is seen at once."""
-    unsent = 0 if body is None else (body.size or 0) - len(first)
-    answer = connection.begin(method, head, first, unsent)
-    pump = None
-    if body is not None and unsent:
-        pump = asyncio.get_running_loop().create_task(connection.pump(body), name="request body")
+    pump = asyncio.get_running_loop().create_task(connection.pump(body), name="request body")
     try:
         return await answer
-    except asyncio.CancelledError:
-        connection.abandon(answer)
-        raise
     finally:
-        if pump is not None and not pump.done():
+        if not pump.done():
             pump.cancel()
             await asyncio.wait((pump,))
 
