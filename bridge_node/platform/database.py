@@ -4,6 +4,7 @@ SQLite runs in WAL mode and writers queue up from their first statement (`BEGIN 
 it returns. Everything above this file speaks SQLAlchemy Core and never asks which of the two it is, but for `postgres`.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,10 +27,13 @@ class DatabaseUnavailable(Exception):
 class Database:
     """A pool of connections. `open` it, `close` it."""
 
-    def __init__(self, engine: AsyncEngine, url: URL) -> None:
+    def __init__(self, engine: AsyncEngine, url: URL, statement_seconds: float) -> None:
         self.engine = engine
         self.url = url
         self.postgres = engine.dialect.name == "postgresql"
+        self._statement_seconds = statement_seconds
+        self._writers = asyncio.Lock()
+        """SQLite has one writer at a time and no queue; here is one, so that nobody waits longer than the others."""
 
     @classmethod
     def open(cls, url: str, *, connections: int = 20, statement_seconds: float = STATEMENT_SECONDS) -> Self:
@@ -61,7 +65,7 @@ class Database:
                     },
                 },
             )
-        return cls(engine, parsed)
+        return cls(engine, parsed, statement_seconds)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -69,8 +73,20 @@ class Database:
 
         Raises DatabaseUnavailable; errors that mean something (`IntegrityError`) pass as they are.
         """
-        async with _mapped(), self.engine.begin() as connection:
+        async with _mapped(), self._turn(), self.engine.begin() as connection:
             yield connection
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        if self.postgres:
+            yield
+            return
+        async with asyncio.timeout(self._statement_seconds):
+            await self._writers.acquire()
+        try:
+            yield
+        finally:
+            self._writers.release()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
