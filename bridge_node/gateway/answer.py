@@ -11,8 +11,8 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 CHUNKED = "Transfer-Encoding: chunked\r\n"
 
 _STATUS_LINES = {int(status): f"HTTP/1.1 {int(status)} {status.phrase}\r\n" for status in HTTPStatus}
-_JOIN_BYTES = 128 * 1024
-"""Up to here copying the first bytes behind the head costs less than writing twice."""
+_JOIN_BYTES = 16 * 1024
+"""Up to here copying the first bytes behind the head costs less than handing over two pieces."""
 
 
 def has_body(method: str, status: int) -> bool:
@@ -48,11 +48,18 @@ def head(response: Response, framing_field: str, connection: str, date: str) -> 
     return f"{status_line}{fields}{date}{framing_field}{connection}\r\n".encode("latin-1")
 
 
+def with_head(head: bytes, data: bytes) -> tuple[bytes, ...]:
+    """A head, or nothing, and the first bytes behind it, as pieces of one write."""
+    if len(data) < _JOIN_BYTES:
+        return (head + data,)
+    return (head, data) if head else (data,)
+
+
 class Outlet(Protocol):
     """The connection, as an answer needs it."""
 
-    def put(self, data: bytes) -> None:
-        """Hands bytes of an answer to the transport. Raises ClientGone."""
+    def put(self, *pieces: bytes) -> None:
+        """Hands bytes of an answer to the transport, for one write. Raises ClientGone."""
 
     async def drain(self) -> None:
         """Waits until the client has taken enough. Raises ClientGone or ClientTooSlow."""
@@ -79,9 +86,8 @@ class BodyWriter:
                 raise BackendMisbehaved(reason="body_longer_than_announced")
         if self._chunked:
             data = b"%x\r\n%b\r\n" % (count, data)
-        if self._head:
-            data = self._with_head(data)
-        self._outlet.put(data)
+        head, self._head = self._head, b""
+        self._outlet.put(*with_head(head, data))
         self._sent.bytes += count
 
     def finish(self) -> None:
@@ -89,14 +95,6 @@ class BodyWriter:
         if self._left:
             raise BackendMisbehaved(reason="body_shorter_than_announced")
         last = b"0\r\n\r\n" if self._chunked else b""
-        if self._head:
-            last = self._with_head(last)
-        if last:
-            self._outlet.put(last)
-
-    def _with_head(self, data: bytes) -> bytes:
-        head, self._head = self._head, b""
-        if len(data) < _JOIN_BYTES:
-            return head + data
-        self._outlet.put(head)
-        return data
+        if self._head or last:
+            self._outlet.put(self._head + last)
+            self._head = b""

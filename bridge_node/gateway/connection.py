@@ -13,8 +13,8 @@ import struct
 from collections.abc import Callable
 from typing import cast
 
-from bridge_node.body import BytesSource, copy
-from bridge_node.errors import BridgeError, ClientGone, ClientTooSlow, IncompleteBody
+from bridge_node.body import ByteSource, BytesSource, copy
+from bridge_node.errors import BackendMisbehaved, BridgeError, ClientGone, ClientTooSlow, IncompleteBody
 from bridge_node.gateway import answer
 from bridge_node.gateway.admission import Admission
 from bridge_node.gateway.head import Head, HeadReader, head_too_long, premature_fault
@@ -327,12 +327,21 @@ class Connection(asyncio.Protocol):
             raise
 
     async def _send_body(self, response: Response, sent: Sent, request: Head) -> None:
-        framing = answer.framing(response.body, request.version)
+        body = _NO_BODY if response.body is None else response.body
+        framing = answer.framing(body, request.version)
         head = self._head_of(response, framing, request)
-        size = 0 if response.body is None else response.body.size
-        writer = answer.BodyWriter(self, head, size, sent, chunked=framing is answer.CHUNKED)
-        if response.body is not None:
-            await copy(response.body, writer)
+        first = body.read_nowait()
+        if first is not None and len(first) == body.size and _is_over(body):
+            self.put(*answer.with_head(head, first))
+            sent.bytes = len(first)
+            if self._writable is not None:
+                await self._writable
+            return
+        writer = answer.BodyWriter(self, head, body.size, sent, chunked=framing is answer.CHUNKED)
+        if first:
+            writer.write(first)
+            await writer.drain()
+        await copy(body, writer)
         writer.finish()
 
     def _send_head(self, response: Response, request: Head) -> None:
@@ -355,11 +364,14 @@ class Connection(asyncio.Protocol):
             connection = "" if request.version == "1.1" else "Connection: keep-alive\r\n"
         return answer.head(response, framing, connection, self._admission.date)
 
-    def put(self, data: bytes) -> None:
+    def put(self, *pieces: bytes) -> None:
         if self._lost:
             raise ClientGone
         self._answered = True
-        self._transport.write(data)
+        if len(pieces) == 1:
+            self._transport.write(pieces[0])
+        else:
+            self._transport.writelines(pieces)
 
     async def drain(self) -> None:
         if self._writable is not None:
@@ -446,6 +458,14 @@ class Connection(asyncio.Protocol):
     def _client_takes_bytes(self) -> bool:
         before, self._backlog = self._backlog, self._transport.get_write_buffer_size()
         return self._backlog < before
+
+
+def _is_over(body: ByteSource) -> bool:
+    """Whether the end of a body is here, all of which has been read."""
+    behind = body.read_nowait()
+    if behind:
+        raise BackendMisbehaved(reason="body_longer_than_announced")
+    return behind is not None
 
 
 def _wake(waiter: asyncio.Future[None], error: BaseException | None) -> None:

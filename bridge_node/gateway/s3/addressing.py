@@ -25,6 +25,8 @@ class Addressing:
         bucket, _, key = path[1:].partition("/")
         if not bucket and key:
             raise InvalidBucketName(BucketName="")
+        if "%" not in path and path.isascii():
+            return bucket, key
         return percent_decoded(bucket), percent_decoded(key)
 
     def _bucket_of(self, host: str) -> str:

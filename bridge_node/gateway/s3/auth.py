@@ -62,9 +62,13 @@ class FailureLimit:
         self._second = 0
         self._failures: dict[str, int] = {}
 
+    def __bool__(self) -> bool:
+        """Whether any address has failed of late."""
+        return bool(self._failures)
+
     def check(self, address: str) -> None:
         """Raises Overloaded while `address` has failed too often."""
-        if self._failures and self._failures.get(address, 0) >= self._per_second:
+        if self._failures.get(address, 0) >= self._per_second:
             self._turn()
             if self._failures:
                 raise Overloaded(reason="failed_authentications")

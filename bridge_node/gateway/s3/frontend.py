@@ -53,14 +53,14 @@ class S3Frontend:
         return None
 
     async def authenticate(self, request: Request, catalog: Catalog) -> Caller:
-        address = self._proxies.client_of(request)
-        self._failures.check(address)
+        if self._failures:
+            self._failures.check(self._proxies.client_of(request))
         try:
             if is_form(request):
                 return await caller_of_form(request, catalog, self._authenticator, self._addressing, self._clock)
             return self._authenticator.caller(request, catalog)
         except (UnknownAccessKey, SignatureMismatch):
-            self._failures.count(address)
+            self._failures.count(self._proxies.client_of(request))
             raise
 
     def parse(self, request: Request, caller: Caller) -> Operation | WithDocument:

@@ -59,6 +59,10 @@ ATTRIBUTES = frozenset({"ETag", "Checksum", "ObjectParts", "StorageClass", "Obje
 
 _PAGE = 1_000
 _BUCKETS_PAGE = 10_000
+_CHOOSING = frozenset(
+    {"range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "x-amz-checksum-mode"}
+)
+"""Headers that say what of an object is wanted, and when."""
 _METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "DELETE"})
 
 
@@ -160,16 +164,15 @@ def _unknown_parameter(name: str) -> NotSupported:
 
 def _get_object(ask: Ask) -> GetObject:
     headers, values = ask.headers, ask.values
-    wanted = conditions(headers)
-    if not values and "range" not in headers:
-        return GetObject(ask.bucket, ask.key, None, None, wanted, None, _wants_checksum(headers))
+    if not values and _CHOOSING.isdisjoint(headers):
+        return GetObject(ask.bucket, ask.key)
     fields.check_overrides(values)
     return GetObject(
         ask.bucket,
         ask.key,
         _range(headers),
         _part_of_read(ask),
-        wanted,
+        conditions(headers),
         fields.version(values),
         _wants_checksum(headers),
         if_range=fields.if_range(headers),
