@@ -198,7 +198,7 @@ class Fleet:
 
     async def _spawn(self, slot: Slot) -> Worker:
         ours, theirs = socket.socketpair()
-        counts = counters.create(series=4096 + 3 * self._settings.admin.bucket_labels)
+        counts = counters.create(series=16_384 + 3 * self._settings.admin.bucket_labels)
         moved = counters.create(series=traffic.SERIES)
         sockets = tuple(listening.fileno() for listening in slot.sockets)
         try:

@@ -5,6 +5,7 @@ here: a task that breaks is counted and begun anew, and the node serves on.
 """
 
 import asyncio
+import logging
 import secrets
 import time
 import zlib
@@ -24,6 +25,7 @@ from bridge_node.agent.registration import STATES, Registrar
 from bridge_node.agent.reporter import SPREAD, Collector, Reporter
 from bridge_node.agent.sealedstore import SealedStore
 from bridge_node.agent.spool import Spool
+from bridge_node.agent.standing import Standing
 from bridge_node.agent.sync import Hooks, Sync
 from bridge_node.agent.tasks import Tasks
 from bridge_node.catalog import Catalog, Repository
@@ -177,10 +179,16 @@ class Agent:
         await self.reporter.run(self.client, self.collector.written, delay)
 
     async def _watch_clock(self) -> None:
+        clock = Standing("platform_clock", "agrees")
         while True:
-            skew = self.client.skew
-            if skew is not None and abs(skew) > SKEW_SECONDS:
-                log.warning("clock_differs", platform_ahead_seconds=round(skew, 1))
+            skew = self.client.skew or 0.0
+            if abs(skew) > SKEW_SECONDS:
+                how = "ahead" if skew > 0 else "behind"
+                clock.became(
+                    "differs", level=logging.WARNING, reason=f"the platform is {round(abs(skew), -1):.0f} s {how}"
+                )
+            else:
+                clock.became("agrees")
             await asyncio.sleep(SKEW_PERIOD)
 
     def _lost(self) -> None:

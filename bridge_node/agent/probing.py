@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import structlog
 
+from bridge_node.backends.local import RootUnusable
 from bridge_node.backends.pool import BackendPool
 from bridge_node.catalog import BackendSpec, Catalog
 from bridge_node.errors import BackendFailure, BridgeError
@@ -150,6 +151,8 @@ class Prober:
                 await (backend.list_buckets() if place.bucket is None else backend.head_bucket(place.bucket))
         except TimeoutError:
             return False, "probe_timeout"
+        except (RootUnusable, OSError, ValueError):  # it could be made before, and no longer
+            return False, "unusable"
         except BackendFailure as error:
             return False, error.reason
         except BridgeError as error:

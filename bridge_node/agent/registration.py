@@ -25,7 +25,7 @@ from bridge_node.messages import BadMessage, Registration, RegistrationAnswer
 REGISTER, UNREGISTER = "/register", "/unregister"
 WAITING_SECONDS = 30.0
 """How often a node asks that an administrator has still to approve."""
-STATES = ("unregistered", "registered", "contract", "waiting", "refused", "no_key", "not_believed", "away")
+STATES = ("unregistered", "registered", "contract", "waiting", "refused", "no_key", "not_believed", "not_kept", "away")
 
 
 class NoKey(Exception):
@@ -113,6 +113,8 @@ class Registrar:
             found = await self.register(client)
         except PlatformAway as error:
             self.standing.became("away", level=logging.WARNING, reason=str(error))
+        except OSError as error:
+            self.standing.became("not_kept", level=logging.ERROR, reason=str(error))
         except NotBelieved as error:
             self.standing.became("not_believed", level=logging.ERROR, reason=str(error))
         except NoKey:

@@ -30,6 +30,9 @@ ROUTE = "/status"
 SPREAD = 1 / 6
 """Share of a period over which nodes spread their reports."""
 
+ENDED_SECONDS = 1.0
+"""A period that is closed a little after its end counts for the minute that it lies in."""
+
 log = structlog.get_logger()
 
 
@@ -61,11 +64,12 @@ class Collector:
         """Closes periods at their ends by the clock, so that the minutes of a row are those of its traffic."""
         while True:
             await asyncio.sleep(period - self._now() % period)
-            await self.close_period()
+            await self.close_period(self._statuses())
 
-    async def close_period(self) -> None:
-        self._aggregator.count(self._now() - 1.0, self._traffic.take())
-        self._aggregator.note(self._statuses())
+    async def close_period(self, statuses: Iterable[BucketStatus] = ()) -> None:
+        """Counts what moved since the last time; `statuses` are reported along with it."""
+        self._aggregator.count(self._now() - ENDED_SECONDS, self._traffic.take())
+        self._aggregator.note(statuses)
         if not self.unwritten:
             self.unwritten = self._aggregator.freeze()
         await self._write()

@@ -79,6 +79,8 @@ class Sync:
         """Documents that were refused, by the digest that they came with."""
         self._bad_since = 0.0
         self._in_force: Catalog | None = None
+        """Set after it was applied, so that what fails on the way there is tried again."""
+        self._changing = asyncio.Lock()
         self._backoff = Backoff(settings.retry_limit)
 
     # --- from disk -------------------------------------------------------------------------------------------------
@@ -103,7 +105,7 @@ class Sync:
         self._note_refused(outcome.refused, answer, news=True)
         self._held = outcome.held
         self.standing.became("restored")
-        self._in_force = self._catalog()
+        self._in_force = self._catalog(self._held)
         return self._in_force
 
     def _reopened(self, reader: Reader, answer: ConfigAnswer) -> Outcome:
@@ -130,10 +132,11 @@ class Sync:
         """Ends service when the platform has been away for too long."""
         while True:
             await asyncio.sleep(LEASE_CHECK_SECONDS)
-            if self._in_force is not None and self.lease_left <= 0:
-                self.standing.became("lapsed", level=logging.ERROR)
-                self._in_force = None
-                await self._hooks.apply(Catalog())
+            async with self._changing:
+                if self._in_force is not None and self.lease_left <= 0:
+                    self.standing.became("lapsed", level=logging.ERROR)
+                    await self._hooks.apply(Catalog())
+                    self._in_force = None
 
     @property
     def serves(self) -> bool:
@@ -188,23 +191,27 @@ class Sync:
         outcome = self._admitted(outcome, self._held)
         news = self._in_force is None or _digests(outcome.held) != _digests(self._held)
         self._note_refused(outcome.refused, answer, news=news)
-        self._held, self.revoked = outcome.held, False
         self._renew_lease(answer)
         self.standing.became("current")
         if news:
-            self._in_force = self._catalog()
-            await self._hooks.apply(self._in_force)
+            await self._put_in_force(outcome.held)
         self._hooks.tasks(answer.tasks)
         await self._keep(token)
         return news or bool(answer.tasks)
 
+    async def _put_in_force(self, held: Mapping[str, Held]) -> None:
+        async with self._changing:
+            catalog = self._catalog(held)
+            await self._hooks.apply(catalog)
+            self._held, self._in_force, self.revoked = held, catalog, False
+
     async def _obey_revocation(self, answer: ConfigAnswer) -> None:
         self.version, self.answered_at = answer.version, self._now()
-        self._held, self._in_force, self._bad, self.lease_until = {}, None, {}, 0.0
         self.standing.became("revoked", level=logging.ERROR)
-        if not self.revoked:
-            await self._hooks.apply(Catalog())
-        self.revoked = True
+        async with self._changing:
+            if not self.revoked:
+                await self._hooks.apply(Catalog())
+            self._held, self._in_force, self._bad, self.lease_until, self.revoked = {}, None, {}, 0.0, True
         try:
             await asyncio.to_thread(self._store.erase, self.version)
         except OSError as error:
@@ -231,9 +238,9 @@ class Sync:
                     held[name] = before[name]
         return Outcome(held, refused)
 
-    def _catalog(self) -> Catalog:
-        repositories = {name: held.served.repository for name, held in self._held.items()}
-        keys = {key.id: key for held in self._held.values() for key in held.served.keys}
+    def _catalog(self, held: Mapping[str, Held]) -> Catalog:
+        repositories = {name: one.served.repository for name, one in held.items()}
+        keys = {key.id: key for one in held.values() for key in one.served.keys}
         return Catalog(self.version, repositories, keys)
 
     def _renew_lease(self, answer: ConfigAnswer) -> None:

@@ -48,6 +48,8 @@ def _print(answer: Mapping[str, Any], missing: Sequence[str]) -> None:
     typer.echo(f"bridge-node {answer['version']}, process {answer['pid']}, up {_duration(answer['uptime_seconds'])}")
     typer.echo("ready" if answer["ready"] else f"not ready: {'; '.join(missing)}")
     typer.echo(f"serving {', '.join(answer['listeners'])}")
+    if platform := answer["platform"]:
+        typer.echo(f"platform: {platform['registration']} as {platform['node']}, {_configuration(platform)}")
     workers, backends, certificates = answer["workers"], answer["backends"], answer["certificates"]
     tables.show(
         ["worker", "process", "state", "up"],
@@ -55,6 +57,11 @@ def _print(answer: Mapping[str, Any], missing: Sequence[str]) -> None:
     )
     tables.show(["backend", "state", "latency", "reason"], [_backend(name, one) for name, one in backends.items()])
     tables.show(["certificate", "expires"], [(name, expiry(days)) for name, days in certificates.items()])
+
+
+def _configuration(platform: Mapping[str, Any]) -> str:
+    waiting = platform["spool_batches"]
+    return f"configuration {platform['configuration']}, {waiting} {'report' if waiting == 1 else 'reports'} to be sent"
 
 
 def _backend(name: str, health: Mapping[str, Any]) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ STATUS = {
         "disk": {"reachable": True, "seconds": 0.0042, "reason": ""},
         "cloud": {"reachable": False, "seconds": 5.0, "reason": "connect_failed"},
     },
+    "platform": {"node": "edge-7", "registration": "registered", "configuration": "current", "spool_batches": 1},
     "certificates": {"/etc/tls.crt": 41.6},
 }
 
@@ -94,6 +95,7 @@ async def test_status_is_a_few_lines_and_tables() -> None:
         "bridge-node 1.2.3, process 17, up 1 d 2 h",
         "ready",
         "serving http://127.0.0.1:9000",
+        "platform: registered as edge-7, configuration current, 1 report to be sent",
         "",
         "worker  process  state  up",
         "0       18       ready  1 min",
