@@ -97,7 +97,8 @@ class Daemon:
         self._totals.join(CountersReader(counts))
         self._pool = BackendPool(Unobserved())  # probes have figures of their own
         self._traffic = TrafficReader()
-        self._prober = Prober(self._pool, catalog, settings.admin, settings.platform.node_id or socket.gethostname())
+        node = settings.platform.node_id or socket.gethostname()
+        self._prober = Prober(self._pool, catalog, settings.admin, node, self._bucket_requests)
         self._agent: Agent | None = None
         self._side: set[asyncio.Task[None]] = set()
 
@@ -167,6 +168,10 @@ class Daemon:
         self._given = self._agent.restore()
         self._catalog = joined(self._own, self._given, self._catalog.version)
         self._prober.apply(self._catalog, self._settings.admin)
+
+    def _bucket_requests(self) -> Mapping[tuple[str, ...], float]:
+        rows = self._totals.sums().get(metrics.BUCKET_REQUESTS, {})
+        return {labels: values[0] for labels, values in rows.items()}
 
     def _admit(self, repository: Repository) -> None:
         """Raises ValueError for what cannot be served from here."""

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ import structlog
 
 from bridge_node.backends.local import RootUnusable
 from bridge_node.backends.pool import BackendPool
-from bridge_node.catalog import BackendSpec, Catalog
+from bridge_node.catalog import BackendSpec, Catalog, Repository
 from bridge_node.errors import BackendFailure, BridgeError
 from bridge_node.health import BackendHealth, HealthView
 from bridge_node.settings import Admin
@@ -22,8 +22,14 @@ AT_ONCE = 16
 RETRY_SECONDS = 5.0
 """What did not answer is asked again after so long, if that is sooner than the next round."""
 
+MOST_BUSY = 16
+"""Buckets of one account that are probed in a round because they moved traffic."""
+
 NOT_ASKED = "breaker_open"
 """The reason of a probe that our own breaker held back: it says nothing new."""
+
+Traffic = Callable[[], Mapping[tuple[str, ...], float]]
+"""Requests so far by repository and name of the bucket."""
 
 log = structlog.get_logger()
 
@@ -41,6 +47,8 @@ class Target:
 
     attachments: tuple[str, ...]
     leads: bool
+    within: tuple[Repository, ...] = ()
+    """For an account: the repositories that it is attached to."""
 
 
 class Prober:
@@ -48,11 +56,16 @@ class Prober:
 
     A probe is a HeadBucket, or ListBuckets where an account is attached whole. A backend that answers is reachable,
     also when it answers that the bucket is missing (which `reason` then says); one that refuses our credentials is not.
+    An account is only as well as those of its buckets that moved traffic since its last probe.
     New places are probed at once, then each once in a round; the rounds of two nodes begin at different times.
     """
 
-    def __init__(self, pool: BackendPool, catalog: Catalog, admin: Admin, node: str = "") -> None:
+    def __init__(
+        self, pool: BackendPool, catalog: Catalog, admin: Admin, node: str = "", traffic: Traffic = dict
+    ) -> None:
         self.view = HealthView()
+        self._traffic = traffic
+        self._seen: dict[tuple[str, ...], float] = {}
         self._pool = pool
         self._admin = admin
         self._stagger = zlib.crc32(node.encode()) / 2**32
@@ -104,7 +117,7 @@ class Prober:
             return
 
     async def _probe(self, place: Place) -> None:
-        health = await self._reach(place)
+        health = await self._reach(place, self._busy(self._targets[place]))
         target = self._targets.get(place)
         if target is None:  # a reload has taken it away meanwhile
             return
@@ -138,11 +151,31 @@ class Prober:
             level = logging.INFO if health.found else logging.WARNING
             log.log(level, "backend_probed", backend=backend, reachable=health.reachable, reason=health.reason)
 
-    async def _reach(self, place: Place) -> BackendHealth:
+    def _busy(self, target: Target) -> list[tuple[str, ...]]:
+        """An account's buckets that moved traffic since they last answered, as labels of `Traffic`."""
+        if not target.within:
+            return []
+        repositories = {repository.id: repository for repository in target.within}
+        moved = {label: requests for label, requests in self._traffic().items() if requests != self._seen.get(label)}
+        found: list[tuple[str, ...]] = []
+        for label, requests in moved.items():
+            repository = repositories.get(label[0])
+            if repository and repository.attached(label[1]) is None and len(found) < MOST_BUSY:
+                self._seen[label] = requests
+                found.append(label)
+        return found
+
+    async def _reach(self, place: Place, busy: Collection[tuple[str, ...]] = ()) -> BackendHealth:
         async with self._limit:
             begun = time.monotonic()
             reachable, reason = await self._answers(place)
-            return BackendHealth(reachable, time.monotonic() - begun, time.time(), reason)
+            seconds = time.monotonic() - begun
+            for label in busy:
+                answered, why = await self._answers(Place(place.spec, label[1]))
+                if not answered:
+                    self._seen.pop(label, None)
+                    reachable, reason = False, reason or why
+            return BackendHealth(reachable, seconds, time.time(), reason)
 
     async def _answers(self, place: Place) -> tuple[bool, str]:
         try:
@@ -163,13 +196,18 @@ class Prober:
 def _targets(catalog: Catalog) -> Mapping[Place, Target]:
     """Every attachment's place. A whole account speaks best for its backend, else any bucket does."""
     ids: dict[Place, list[str]] = {}
+    within: dict[Place, list[Repository]] = {}
     for repository in catalog.repositories.values():
         for bucket in repository.buckets:
             ids.setdefault(Place(bucket.backend, bucket.bucket), []).append(bucket.id)
         for account in repository.accounts:
             ids.setdefault(Place(account.backend, None), []).append(account.id)
+            within.setdefault(Place(account.backend, None), []).append(repository)
     leading: dict[BackendSpec, Place] = {}
     for place in ids:
         if place.bucket is None or place.spec not in leading:
             leading[place.spec] = place
-    return {place: Target(tuple(names), leading[place.spec] == place) for place, names in ids.items()}
+    return {
+        place: Target(tuple(names), leading[place.spec] == place, tuple(within.get(place, ())))
+        for place, names in ids.items()
+    }

@@ -124,6 +124,8 @@ async def test_a_node_serves_what_its_platform_gives_and_reports_what_moved(tmp_
             await asyncio.to_thread(lambda: client.create_bucket(Bucket="data"))
             platform.give(repository())
             await until(lambda: opens(node.client()), within=2)
+            os.kill(node.pid, signal.SIGHUP)  # a reload leaves what the platform gave in force
+            await until(lambda: 'bridge_node_reloads_total{result="ok"} 1.0' in node.metrics())
             for number in range(10):
                 await asyncio.to_thread(put, node.client(), f"key-{number}")
             for worker in (await asyncio.to_thread(node.status))["workers"]:
