@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from bridge_node.cli import config, key, node
+from bridge_node.cli import config, key, node, platform
 from bridge_node.cli.check import check
 from bridge_node.cli.demo import demo
 from bridge_node.cli.healthcheck import healthcheck
@@ -29,6 +29,7 @@ app.command()(check)
 app.add_typer(config.app, name="config")
 app.add_typer(key.app, name="key")
 app.add_typer(node.app, name="node")
+app.add_typer(platform.app, name="platform")
 app.command()(status)
 app.command()(healthcheck)
 app.command()(version)

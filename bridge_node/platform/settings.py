@@ -15,7 +15,7 @@ class Issuer(Section):
     """The `iss` of its tokens."""
     audience: Annotated[str, Field(min_length=1, examples=["bridge-node"])]
     """The `aud` that they must name."""
-    algorithm: Literal["HS256", "RS256", "ES256", "Ed25519"]
+    algorithm: Annotated[Literal["HS256", "RS256", "ES256", "Ed25519"], Field(examples=["RS256"])]
     """How they are signed; what a token says about that is not asked."""
     key: Annotated[Secret, Field(examples=[{"name": "ISSUER-KEY-FILE"}])]
     """Public key in PEM form; for HS256 a secret of at least 32 bytes."""

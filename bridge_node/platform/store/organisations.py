@@ -25,6 +25,12 @@ async def every(connection: AsyncConnection) -> list[Organisation]:
     ]
 
 
+async def lock_all(connection: AsyncConnection) -> None:
+    """Nobody else adds one before this transaction ends. SQLite lets one transaction write at a time anyway."""
+    if connection.dialect.name == "postgresql":
+        await connection.exec_driver_sql("LOCK TABLE organisations IN SHARE ROW EXCLUSIVE MODE")
+
+
 async def lock(connection: AsyncConnection, organisation_id: str) -> None:
     """Whoever else locks it waits for the end of this transaction."""
     wanted = select(organisations.c.id).where(organisations.c.id == organisation_id)
