@@ -23,6 +23,7 @@ gateway (class → answer) and backwards by the backends (answer → class).
 """
 
 from collections.abc import Mapping
+from functools import cache
 
 
 class BridgeError(Exception):
@@ -44,6 +45,7 @@ class BridgeError(Exception):
         self.evidence: Mapping[str, str] = {}
 
 
+@cache
 def _snake_case(name: str) -> str:
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
 

@@ -273,7 +273,8 @@ class Connection(asyncio.Protocol):
         self._head = None
         self._admission.end_request()
         if self._body is not None:
-            self._body.fail(ClientGone())
+            if not self._body.spent:
+                self._body.fail(ClientGone())
             self._body = None
 
     def _go_on(self) -> bool:

@@ -47,6 +47,11 @@ class RequestBody:
     def awaited(self) -> bool:
         return self._waiter is not None
 
+    @property
+    def spent(self) -> bool:
+        """Whether the whole body has arrived and been pulled."""
+        return self.complete and not self._pieces
+
     def feed(self, data: bytes) -> bytes:
         """Takes what has arrived; returns what lies beyond the end of this body."""
         if self._chunked is not None:

@@ -90,7 +90,7 @@ def object_info(key: str, headers: Mapping[str, str], size: int, *, checksum: bo
     )
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=128)
 def _kept(names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Which headers are the object's content headers and its metadata. A store's answers have much the same ones."""
     return tuple(name for name in names if name in _CONTENT), tuple(name for name in names if name.startswith(_META))

@@ -4,6 +4,7 @@ Raises InvalidArgument and its kin for values, NotSupported for meanings that ar
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from bridge_node.checksums import ALGORITHMS, COMPOSITE, FULL_OBJECT
 from bridge_node.errors import InvalidArgument, InvalidRequest, KeyTooLong, MetadataTooLarge, NotSupported
@@ -54,9 +55,16 @@ _DEFAULTS: Mapping[str, frozenset[str]] = {
 
 def refuse_unknown_meanings(headers: Mapping[str, str]) -> None:
     """Encryption, locks, storage classes, grants: to ignore one would be a broken promise (checklist 30)."""
-    for name in headers:
-        if name[:6] == "x-amz-" and name not in _UNDERSTOOD and not name.startswith(_META):
-            refuse_other_than_default(name, headers[name])
+    for name in _not_understood(tuple(headers)):
+        refuse_other_than_default(name, headers[name])
+
+
+@lru_cache(maxsize=128)
+def _not_understood(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Looked through once: a client sends the same headers all day."""
+    return tuple(
+        name for name in names if name.startswith("x-amz-") and name not in _UNDERSTOOD and not name.startswith(_META)
+    )
 
 
 def refuse_other_than_default(name: str, value: str) -> None:
@@ -93,13 +101,19 @@ def content_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
 
 def user_metadata(headers: Mapping[str, str]) -> Mapping[str, str]:
     """Names without their prefix; raises MetadataTooLarge above 2 KB of names and values."""
-    metadata = {name[len(_META) :]: headers[name] for name in headers if name.startswith(_META)}
-    if not metadata:
+    names = _of_metadata(tuple(headers))
+    if not names:
         return NO_HEADERS
+    metadata = {name[len(_META) :]: headers[name] for name in names}
     size = sum(len(name) + len(value) for name, value in metadata.items())
     if size > LARGEST_METADATA:
         raise MetadataTooLarge(Size=str(size), MaxSizeAllowed=str(LARGEST_METADATA))
     return metadata
+
+
+@lru_cache(maxsize=128)
+def _of_metadata(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in names if name.startswith(_META))
 
 
 _OF_SIGNATURE = frozenset({"x-amz-algorithm", "x-amz-credential", "x-amz-signature"})

@@ -7,6 +7,7 @@ import base64
 from binascii import Error as Base64Error
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from bridge_node import checksums
 from bridge_node.body import ByteSource
@@ -25,6 +26,7 @@ from bridge_node.protocols.s3.sigv4 import UNSIGNED_PAYLOAD, Authorization, Sign
 
 _PREFIX = "x-amz-checksum-"
 _NO_VALUES = frozenset({"x-amz-checksum-algorithm", "x-amz-checksum-mode", "x-amz-checksum-type"})
+_ABOUT_DIGESTS = frozenset({"content-md5", "x-amz-trailer", "x-amz-sdk-checksum-algorithm"})
 _DIGEST_SIZES = {"md5": 16, "crc32": 4, "crc32c": 4, "crc64nvme": 8, "sha1": 20, "sha256": 32}
 
 
@@ -119,12 +121,24 @@ def declared(headers: Mapping[str, str]) -> Declared:
 
     Raises InvalidDigest for values that are no digest and InvalidRequest for unknown algorithms or several checksums.
     """
+    names = _declaring(tuple(headers))
+    if not names:
+        return _NOTHING
+    return _declared(headers, [name for name in names if name.startswith(_PREFIX)])
+
+
+@lru_cache(maxsize=128)
+def _declaring(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Those that say something about the body's digests. A client sends the same headers all day."""
+    return tuple(
+        name for name in names if name in _ABOUT_DIGESTS or (name.startswith(_PREFIX) and name not in _NO_VALUES)
+    )
+
+
+def _declared(headers: Mapping[str, str], names: list[str]) -> Declared:
     md5 = headers.get("content-md5")
     trailer = headers.get("x-amz-trailer")
-    names = [name for name in headers if name[:15] == _PREFIX and name not in _NO_VALUES]
     sdk_algorithm = headers.get("x-amz-sdk-checksum-algorithm", "").lower()
-    if md5 is trailer is None and not names and not sdk_algorithm:
-        return _NOTHING
     if md5 is not None:
         _digest("md5", md5)
     trailing = None if trailer is None else _algorithm(trailer.strip().lower())

@@ -310,7 +310,7 @@ def _refuse_unsigned(headers: Mapping[str, str], signed: tuple[str, ...]) -> Non
         raise _unsigned(names)
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=128)
 def _unsigned_names(present: tuple[str, ...], signed: tuple[str, ...]) -> str:
     """The x-amz-* headers that must be signed and are not. A client sends the same ones all day."""
     must = {name for name in present if name.startswith("x-amz-")} - _COVERED_OTHERWISE
@@ -378,7 +378,7 @@ class _Writing(NamedTuple):
     """Takes what goes there out of the headers."""
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=128)
 def _writing(names: tuple[str, ...], where: tuple[Any, ...]) -> _Writing:
     """`where` are the keys or positions of the names' values. Requests of one kind have the same names."""
     lines = "".join([f"{name.replace('%', '%%')}:%s\n" for name in names])
@@ -568,7 +568,7 @@ class Signer:
         return self._key.sign(f"{self._heading}{digest}".encode())
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=128)
 def _signed_writing(names: tuple[str, ...]) -> _Writing:
     """How a request with headers of these names, in any spelling and order, is signed."""
     signed = sorted((name.lower(), at) for at, name in enumerate(names) if name.lower() not in _NEVER_SIGNED)
