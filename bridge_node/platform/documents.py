@@ -48,13 +48,26 @@ async def served_by(connection: AsyncConnection, node: Node) -> dict[str, int]:
     return {row.id: row.revision for row in await connection.execute(serves)}
 
 
+async def served_by_all_of(connection: AsyncConnection, organisation_id: str) -> dict[str, int] | None:
+    """What every node of an organisation serves; None when it assigns, and each node is to be asked for."""
+    serves = (
+        select(organisations.c.assigns_repositories, repositories.c.id, repositories.c.revision)
+        .join_from(organisations, repositories, isouter=True)
+        .where(organisations.c.id == organisation_id, repositories.c.deleted_at.is_(None))
+    )
+    rows = (await connection.execute(serves)).all()
+    if any(row.assigns_repositories for row in rows):
+        return None
+    return {row.id: row.revision for row in rows if row.id is not None}
+
+
 async def build(connection: AsyncConnection, vault: Vault, repository_id: str) -> RepositoryDocument:
     """The document of a live repository, secrets in clear.
 
     Raises LookupError when there is none any more, and VaultError when one of its secrets does not open.
     """
     repository, disabled = await _live(connection, repository_id)
-    attached = await attachments.of(connection, repository_id)
+    attached = [one for one in await attachments.of(connection, repository_id) if one.target.storage_type]
     names = {one.target.id: one.target.bucket for one in attached if isinstance(one.target, Bucket)}
     return RepositoryDocument.model_validate(
         {

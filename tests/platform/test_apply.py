@@ -268,6 +268,10 @@ async def test_gcs_keys_are_made_in_their_own_shape(platform: Platform) -> None:
     assert key.pair.secret.startswith("-----BEGIN PRIVATE KEY-----")
 
 
+PROVIDER_OF_NO_STORAGE = """
+provider_keys = { p = { provider = "openai", key = "k", secret = "s" } }
+repositories = { r = { accounts = [{ provider_key = "p" }] } }
+"""
 REFUSED = {
     '[buckets.b]\nbucket = "x"': "buckets.b: needs `provider_key`, or `key` and `secret`",
     '[buckets.b]\nbucket = "x"\nprovider_key = "nobody"': 'buckets.b.provider_key: "nobody" is not in this file',
@@ -279,6 +283,8 @@ REFUSED = {
     '[repositories.r]\nmode = "MIRROR"': "exactly one bucket of a MIRROR is its master",
     '[repositories.r]\nkeys = { k = { buckets = ["none"] } }': "is not a bucket of this repository",
     '[repositories.r]\nkeys = { k = { access = "OWNER" } }': "repositories.r.keys.k.access",
+    "[repositories.r]\noptions = { since = 2026-01-01 }": "repositories.r.options: must hold",
+    PROVIDER_OF_NO_STORAGE: "OPENAI stores nothing",
     "[repositorys.r]": "unknown key; did you mean repositories?",
     '[provider_keys.p]\nprovider = "AWS"\nkey = "k"\nsecret = { env = "UNSET" }': "UNSET is not set or empty",
 }

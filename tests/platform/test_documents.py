@@ -79,6 +79,13 @@ async def test_a_local_bucket_names_a_root_and_brings_no_credentials(stock: Stoc
     }
 
 
+async def test_an_account_of_a_provider_that_stores_nothing_is_no_attachment(stock: Stock) -> None:
+    await stock.provider_key("chat", provider="OPENAI")
+    await stock.attach("repo", "account", bucket_id=None, provider_key_id="chat", position=9)
+    document = await documents.build(stock.connection, stock.vault, "repo")
+    assert [one.id for one in document.attachments] == ["media", "own"]
+
+
 async def test_of_a_gcs_key_nodes_get_the_public_half(stock: Stock) -> None:
     pair = repokeys.Pair("a@b", "PRIVATE", "PUBLIC")
     await repokeys.add(stock.connection, stock.vault, "g", "org", "repo", pair, NOW, name="g", access="READ")

@@ -13,7 +13,7 @@ from bridge_node.platform.apply.contents import drop_repositories, put_repositor
 from bridge_node.platform.apply.declaration import Declaration, program
 from bridge_node.platform.apply.site import CannotApply, Change, NewKey, Outcome, Site
 from bridge_node.platform.context import Platform
-from bridge_node.platform.store import organisations, workspaces
+from bridge_node.platform.store import organisations, repositories, workspaces
 from bridge_node.platform.store.organisations import Organisation
 from bridge_node.platform.store.workspaces import Workspace
 
@@ -45,9 +45,10 @@ async def _run(site: Site, declared: Declaration) -> None:
 
 
 async def _workspace(connection: AsyncConnection, declared: Declaration) -> Workspace:
-    """Its organisation is locked, so that two declarations are applied one after the other."""
+    """Its organisation is locked, with all repositories: whatever else would change them waits."""
     organisation = _only("organisation", declared.organisation, await organisations.every(connection))
     await organisations.lock(connection, organisation.id)
+    await repositories.lock_all(connection, organisation.id)
     return _only("workspace", declared.workspace, await workspaces.of(connection, organisation.id))
 
 

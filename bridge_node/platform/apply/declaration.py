@@ -3,6 +3,7 @@
 Read as the configuration is: every problem at once, and secrets by reference.
 """
 
+import json
 from collections.abc import Iterator
 from functools import partial
 from itertools import combinations
@@ -17,10 +18,10 @@ from bridge_node.platform import tolerance
 from bridge_node.platform.endpoints import is_private, normalised
 from bridge_node.platform.fields import AccessType, Name
 from bridge_node.platform.settings import PlatformSettings
+from bridge_node.platform.store.providerkeys import storage_type_of
 from bridge_node.settings import Location, Secret, Section
 
-Endpoint = Annotated[str, AfterValidator(normalised)]
-ShortText = Annotated[str, Field(max_length=1024)]
+_LONGEST_OPTIONS = 16 * 1024
 
 
 def _storage_type(value: object) -> object:
@@ -29,6 +30,21 @@ def _storage_type(value: object) -> object:
 
 def _mode(value: object) -> object:
     return tolerance.mode(value) if isinstance(value, str) else value
+
+
+def _json(options: dict[str, Any]) -> dict[str, Any]:
+    try:
+        text = json.dumps(options, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError("must hold texts, numbers, booleans, lists and tables only") from error
+    if len(text) > _LONGEST_OPTIONS:
+        raise ValueError("is too large")
+    return options
+
+
+Endpoint = Annotated[str, Field(max_length=512), AfterValidator(normalised)]
+ShortText = Annotated[str, Field(max_length=1024)]
+Options = Annotated[dict[str, Any], AfterValidator(_json)]
 
 
 class DeclaredProviderKey(Section):
@@ -82,7 +98,7 @@ class DeclaredAttachment(Section):
     """A second name under which clients find it."""
     master: bool = False
     """Whether it is the one that the others are copies of."""
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: Options = Field(default_factory=dict)
     """Extensions."""
 
 
@@ -91,7 +107,7 @@ class DeclaredAccount(Section):
 
     provider_key: Name
     """Its name in `provider_keys`."""
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: Options = Field(default_factory=dict)
     """Extensions."""
 
 
@@ -113,7 +129,7 @@ class DeclaredRepository(Section):
     """`NORMAL`: each bucket under its name; `MIRROR`: copies of one master."""
     disabled: bool = False
     """Whether nodes refuse to serve it."""
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: Options = Field(default_factory=dict)
     """Extensions."""
     buckets: tuple[DeclaredAttachment, ...] = ()
     """Its buckets."""
@@ -187,9 +203,12 @@ def _repository(declared: Declaration, path: KeyPath, repository: DeclaredReposi
         yield from _known((*path, "buckets", index, "bucket"), attached.bucket, declared.buckets)
     for index, account in enumerate(repository.accounts):
         yield from _known((*path, "accounts", index, "provider_key"), account.provider_key, declared.provider_keys)
+        key = declared.provider_keys.get(account.provider_key)
+        if key and storage_type_of(key.provider) is None:
+            yield Finding((*path, "accounts", index, "provider_key"), f"{key.provider} stores nothing")
     names = [attached.bucket for attached in repository.buckets]
-    for name, key in repository.keys.items():
-        for index, bucket in enumerate(key.buckets or ()):
+    for name, access_key in repository.keys.items():
+        for index, bucket in enumerate(access_key.buckets or ()):
             yield from _known((*path, "keys", name, "buckets", index), bucket, names, "a bucket of this repository")
     if repository.mode == "MIRROR":
         if sum(attached.master for attached in repository.buckets) != 1:

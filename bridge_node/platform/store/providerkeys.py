@@ -39,8 +39,12 @@ class ProviderKey:
 
     @property
     def storage_type(self) -> str | None:
-        """How its storage is spoken to: all that we do not know better speak S3. None: it stores nothing."""
-        return None if self.provider in _WITHOUT_STORAGE else _STORAGE.get(self.provider, "S3")
+        return storage_type_of(self.provider)
+
+
+def storage_type_of(provider: str) -> str | None:
+    """How a provider's storage is spoken to: all that we do not know better speak S3. None: it stores nothing."""
+    return None if provider in _WITHOUT_STORAGE else _STORAGE.get(provider, "S3")
 
 
 async def with_id(

@@ -67,6 +67,12 @@ async def of(
     return [made(Repository, row) for row in await connection.execute(wanted.order_by(repositories.c.id.desc()))]
 
 
+async def lock_all(connection: AsyncConnection, organisation_id: str) -> None:
+    """Nobody else changes those that there are before this transaction ends. Locked in the order of `revisions`."""
+    wanted = select(repositories.c.id).where(repositories.c.organisation_id == organisation_id)
+    await connection.execute(wanted.order_by(repositories.c.id).with_for_update())
+
+
 async def mirrored_elsewhere(connection: AsyncConnection, organisation_id: str) -> list[str]:
     """Names of buckets that are in a MIRROR and in another live repository too, which no organisation may have."""
     attached = repository_buckets.c
