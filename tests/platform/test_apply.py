@@ -23,7 +23,10 @@ from bridge_node.platform.models import (
     workspaces,
 )
 from bridge_node.platform.settings import PlatformSettings
+from bridge_node.platform.store import repokeys
+from bridge_node.platform.store import repositories as repository_store
 from bridge_node.platform.store.nodes import Node
+from bridge_node.platform.store.repokeys import Pair
 from tests.platform.stocked import NOW, Stock, node
 from tests.platform.world import MASTER
 
@@ -310,3 +313,28 @@ async def _everything(platform: Platform) -> list[Any]:
     tables = (organisations, repositories, repository_keys, audit_events)
     async with platform.database.reading() as connection:
         return [(await connection.execute(select(table))).all() for table in tables]
+
+
+async def test_a_declaration_and_changes_of_keys_at_the_same_time_never_block_each_other_for_good(
+    platform: Platform,
+) -> None:
+    await applied(platform)
+    declared = await asyncio.to_thread(
+        read, FILE, platform.settings.state_directory, platform.settings, CLOUD_SECRET="2"
+    )
+
+    async def new_key(number: int) -> None:
+        async with platform.database.transaction() as connection:
+            (repository,) = await repository_store.of(connection, "org")
+            await repository_store.with_id(connection, "org", repository.id, lock=True)
+            pair, place = Pair(f"AK{number}", "secret"), ("org", repository.id)
+            await repokeys.add(
+                connection, platform.vault, f"k{number}", *place, pair, NOW, name=str(number), access="READ"
+            )
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        for number in range(5):
+            group.create_task(new_key(number), name="new key")
+            group.create_task(apply(platform, declared), name="apply")
+    assert len((await the_document(platform)).keys) == 7
+    assert (await apply(platform, declared)).changed == 0
