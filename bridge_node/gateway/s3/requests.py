@@ -1,7 +1,8 @@
 """What is asked: S3's requests as operations.
 
 Two tables name every request that is served, by method and sub-resource; a sub-resource or parameter that they do not
-name is refused for every method (checklist 26). Parameters that begin with `x-` mean nothing to S3 but its access log.
+name is refused for every method (checklist 26). Parameters that begin with `x-` mean nothing to S3 but its access log,
+unless they are headers in the query of a presigned request.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from bridge_node.gateway.frontend import Caller, WithDocument
 from bridge_node.gateway.http import Request
 from bridge_node.gateway.s3 import fields
 from bridge_node.gateway.s3.addressing import Addressing
+from bridge_node.gateway.s3.hoisting import with_hoisted
 from bridge_node.objects import NO_HEADERS, ByteRange
 from bridge_node.operations import (
     AbortUpload,
@@ -108,10 +110,11 @@ class Parser:
         """Raises InvalidRequest or NotSupported."""
         bucket, key = self._addressing.split(caller.host, request.path)
         values = parse_query(request.query) if request.query else NO_HEADERS
-        ask = Ask(bucket, key, values, request.headers, request, caller, self._max_depth)
+        headers = with_hoisted(request.headers, values) if values else request.headers
+        ask = Ask(bucket, key, values, headers, request, caller, self._max_depth)
         if caller.form is not None:
             return _post_object(ask, caller.form)
-        fields.refuse_unknown_meanings(request.headers)
+        fields.refuse_unknown_meanings(headers)
         if key:
             fields.checked_key(key)
             return _rule(_OBJECT, _OBJECT_MARKS, ask).parse(ask)

@@ -11,6 +11,7 @@ from bridge_node.gateway.copying import CopiedPart
 from bridge_node.gateway.http import Clock, HttpFault, Request, Response
 from bridge_node.gateway.routing import Attributes, BucketPage
 from bridge_node.gateway.s3.fields import DEFAULT_CONTENT_TYPE, OVERRIDES
+from bridge_node.gateway.s3.hoisting import with_hoisted
 from bridge_node.gateway.s3.requests import PostObject, wanted_attributes
 from bridge_node.gateway.s3.waiting import WaitingDocument
 from bridge_node.objects import (
@@ -307,7 +308,7 @@ def _get_attributes(request: Request, op: GetAttributes, outcome: Attributes) ->
     info = outcome.info
     body = documents.write_attributes(
         info,
-        wanted_attributes(request.headers),
+        wanted_attributes(with_hoisted(request.headers, parse_query(request.query))),
         outcome.parts,
         after_part=op.after_part,
         part_limit=op.part_limit,

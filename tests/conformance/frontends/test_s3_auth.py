@@ -249,6 +249,59 @@ async def test_a_presigned_query_cannot_be_extended(gateway: Gateway) -> None:
     assert (await gateway.plain("GET", target)).code == "SignatureDoesNotMatch"
 
 
+async def test_headers_in_a_presigned_query_mean_what_they_mean_as_headers(gateway: Gateway) -> None:
+    target = gateway.presigned("PUT", "/photos/k?x-amz-meta-colour=r%C3%A9d&X-Amz-Meta-Size=2&x-id=PutObject")
+    assert (await gateway.plain("PUT", target, b"x")).status == 200
+    head = (await gateway.call("HEAD", "/photos/k")).headers
+    assert (head["x-amz-meta-colour"].encode("latin-1").decode(), head["x-amz-meta-size"]) == ("réd", "2")
+
+
+async def test_a_presigned_copy_with_its_source_in_the_query_copies(gateway: Gateway) -> None:
+    await gateway.put("/music/source", b"source")
+    target = gateway.presigned("PUT", "/photos/k?x-amz-copy-source=music%2Fsource")
+    assert (await gateway.plain("PUT", target)).status == 200
+    assert await stored(gateway) == b"source"
+
+
+async def test_a_presigned_copy_needs_read_on_the_source_in_the_query(gateway: Gateway) -> None:
+    await gateway.put("/music/source", b"source")
+    target = gateway.presigned("PUT", "/photos/k?x-amz-copy-source=music%2Fsource", key="DROPBOX")
+    assert (await gateway.plain("PUT", target)).status == 403
+    assert await stored(gateway) is None
+
+
+async def test_presigned_attributes_are_those_that_the_query_names(gateway: Gateway) -> None:
+    await gateway.put("/photos/k", b"12345")
+    target = gateway.presigned("GET", "/photos/k?attributes&x-amz-object-attributes=ObjectSize")
+    assert (await gateway.plain("GET", target)).element("ObjectSize") == "5"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "x-amz-acl=public-read",
+        "x-amz-object-lock-mode=GOVERNANCE",
+        "x-amz-storage-class=GLACIER",
+        "x-amz-tagging=a%3Db",
+    ],
+)
+async def test_what_is_refused_as_a_header_is_refused_in_a_presigned_query(gateway: Gateway, query: str) -> None:
+    answer = await gateway.plain("PUT", gateway.presigned("PUT", f"/photos/k?{query}"), b"x")
+    assert (answer.status, answer.code) == (501, "NotImplemented")
+    assert await stored(gateway) is None
+
+
+@pytest.mark.parametrize("query", ["x-amz-meta-a=1%0D%0AX%3A2", "x-amz-meta-a=1&X-Amz-Meta-A=2"])
+async def test_a_header_in_a_presigned_query_must_be_one_header(gateway: Gateway, query: str) -> None:
+    answer = await gateway.plain("PUT", gateway.presigned("PUT", f"/photos/k?{query}"), b"x")
+    assert (answer.status, answer.code) == (400, "InvalidArgument")
+
+
+async def test_the_checksum_of_no_body_in_a_presigned_query_is_ignored_as_by_s3(gateway: Gateway) -> None:
+    query = "x-amz-checksum-crc32=AAAAAA%3D%3D&x-amz-sdk-checksum-algorithm=CRC32&x-id=PutObject"
+    assert (await gateway.plain("PUT", gateway.presigned("PUT", f"/photos/k?{query}"), b"x")).status == 200
+
+
 async def test_header_and_query_together_are_refused(gateway: Gateway) -> None:
     target = gateway.presigned("GET", "/photos")
     answer = await gateway.send(raw_request("GET", target, signed(gateway, "GET", target), None))
