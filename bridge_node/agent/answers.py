@@ -83,27 +83,14 @@ class Reader:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What is in force after an answer, and why some of its documents are not."""
+    """Documents that can be used, and why others cannot."""
 
     held: Mapping[str, Held]
     refused: Mapping[str, str] = field(default_factory=dict)
 
 
-def absorb(reader: Reader, answer: ConfigAnswer, before: Mapping[str, Held], taken: Collection[str]) -> Outcome:
-    """Takes up what is good of an answer.
-
-    A document that is broken, or brings an access key that another repository or the operator (`taken`) has, leaves
-    that repository's last good one in force; removals and all other documents apply.
-    """
-    remaining = {name: held for name, held in before.items() if name in answer.serves and name not in answer.removed}
-    candidates, refused = _opened(reader, answer)
-    for name in _colliding(remaining, candidates, taken):
-        refused[name] = "it brings an access key that another repository has"
-        del candidates[name]
-    return Outcome({**remaining, **candidates}, refused)
-
-
-def _opened(reader: Reader, answer: ConfigAnswer) -> tuple[dict[str, Held], dict[str, str]]:
+def opened(reader: Reader, answer: ConfigAnswer) -> Outcome:
+    """The documents that an answer brings, one by one: those that are good, and why others are not."""
     good: dict[str, Held] = {}
     refused: dict[str, str] = {}
     for document in answer.documents:
@@ -113,13 +100,27 @@ def _opened(reader: Reader, answer: ConfigAnswer) -> tuple[dict[str, Held], dict
             good[document.id] = reader.document(document.id, document.sealed, _digest(answer, document))
         except (SealBroken, BadMessage, Unusable) as error:
             refused[document.id] = str(error)
-    return good, refused
+    return Outcome(good, refused)
 
 
 def _digest(answer: ConfigAnswer, document: SealedDocument) -> str:
     if answer.serves[document.id] != document.digest:
         raise Unusable("the answer names two digests of it")
     return document.digest
+
+
+def absorb(answer: ConfigAnswer, documents: Outcome, before: Mapping[str, Held], taken: Collection[str]) -> Outcome:
+    """What is in force once the `documents` of an answer are taken up.
+
+    A document that is broken, or brings an access key that another repository or the operator (`taken`) has, leaves
+    that repository's last good one in force; removals and all other documents apply.
+    """
+    remaining = {name: held for name, held in before.items() if name in answer.serves and name not in answer.removed}
+    candidates, refused = dict(documents.held), dict(documents.refused)
+    for name in _colliding(remaining, candidates, taken):
+        refused[name] = "it brings an access key that another repository has"
+        del candidates[name]
+    return Outcome({**remaining, **candidates}, refused)
 
 
 def _colliding(before: Mapping[str, Held], candidates: Mapping[str, Held], taken: Collection[str]) -> list[str]:

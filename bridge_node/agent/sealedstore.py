@@ -54,13 +54,12 @@ class SealedStore:
 
     def erase(self, version: int) -> None:
         """Forgets everything but the version of the answer that asked for it, so that no older one is believed."""
-        write_private(self._revoked, json.dumps({"version": version}).encode())
         self._answer.unlink(missing_ok=True)
         with contextlib.suppress(FileNotFoundError):
             for file in self._documents.iterdir():
                 file.unlink(missing_ok=True)
             sync_directory(self._documents)
-        sync_directory(self._answer.parent)
+        write_private(self._revoked, json.dumps({"version": version}).encode())  # last: it takes room on the disk
 
     def revoked_at(self) -> int:
         """The version that revoked this node; 0 when none did."""

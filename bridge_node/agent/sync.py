@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from bridge_node.agent.answers import MILLISECONDS, AnswerRefused, Held, Outcome, Reader, absorb
+from bridge_node.agent.answers import MILLISECONDS, AnswerRefused, Held, Outcome, Reader, absorb, opened
 from bridge_node.agent.backoff import Backoff
 from bridge_node.agent.client import SIGNED_ANSWER_LIMIT, Call, PlatformAway, PlatformClient, PlatformRefused, Signer
 from bridge_node.agent.documents import Unusable
@@ -101,7 +101,7 @@ class Sync:
         if self.lease_left <= 0:
             self.standing.became("lapsed", level=logging.WARNING)
             return Catalog()
-        outcome = self._admitted(self._reopened(reader, answer), {})
+        outcome = self._admitted(self._reopened(reader, answer))
         self._note_refused(outcome.refused, answer, news=True)
         self._held = outcome.held
         self.standing.became("restored")
@@ -187,8 +187,8 @@ class Sync:
     async def _take(self, reader: Reader, answer: ConfigAnswer, token: bytes) -> bool:
         """Whether the answer brought anything new."""
         self.version, self.answered_at = answer.version, self._now()
-        outcome = await asyncio.to_thread(absorb, reader, answer, self._held, self._hooks.taken())
-        outcome = self._admitted(outcome, self._held)
+        documents = await asyncio.to_thread(opened, reader, answer)
+        outcome = absorb(answer, self._admitted(documents), self._held, self._hooks.taken())
         news = self._in_force is None or _digests(outcome.held) != _digests(self._held)
         self._note_refused(outcome.refused, answer, news=news)
         self._renew_lease(answer)
@@ -223,19 +223,15 @@ class Sync:
         except OSError as error:
             log.error("platform_catalog_not_kept", reason=str(error))
 
-    def _admitted(self, outcome: Outcome, before: Mapping[str, Held]) -> Outcome:
+    def _admitted(self, documents: Outcome) -> Outcome:
         """Leaves out what this host cannot serve, such as an endpoint that is no URL."""
-        held, refused = dict(outcome.held), dict(outcome.refused)
-        for name, one in outcome.held.items():
-            if one is before.get(name):
-                continue
+        held, refused = dict(documents.held), dict(documents.refused)
+        for name, one in documents.held.items():
             try:
                 self._hooks.admit(one.served.repository)
             except (ValueError, OSError) as error:
                 refused[name] = str(error)
                 del held[name]
-                if name in before:
-                    held[name] = before[name]
         return Outcome(held, refused)
 
     def _catalog(self, held: Mapping[str, Held]) -> Catalog:

@@ -4,6 +4,7 @@ import base64
 import hmac
 import json
 import time
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge_node.agent.answers import AnswerRefused, Held, Reader, absorb
+from bridge_node.agent.answers import AnswerRefused, Held, Outcome, Reader, absorb, opened
 from bridge_node.agent.documents import Terms
 from bridge_node.catalog import AccessKey, Catalog, Repository, joined
 from bridge_node.crypto import sealing
@@ -39,9 +40,13 @@ def platform(*documents: RepositoryDocument) -> Platform:
     return peer
 
 
+def taken_up(answer: ConfigAnswer, before: Mapping[str, Held], taken: Collection[str]) -> Outcome:
+    return absorb(answer, opened(READER, answer), before, taken)
+
+
 def held(*documents: RepositoryDocument) -> dict[str, Held]:
     """What is in force after a good answer with these documents."""
-    outcome = absorb(READER, platform(*documents).answer({}), {}, ())
+    outcome = taken_up(platform(*documents).answer({}), {}, ())
     assert not outcome.refused
     return dict(outcome.held)
 
@@ -171,7 +176,7 @@ NEW = repository("repo-1", key="AKNEW")
 )
 def test_a_broken_document_leaves_its_repository_as_it_was_and_the_others_change(broken: SealedDocument) -> None:
     before = held(repository("repo-1"))
-    outcome = absorb(READER, with_document(broken), before, ())
+    outcome = taken_up(with_document(broken), before, ())
     assert outcome.held["repo-1"] == before["repo-1"]
     assert keys(outcome.held["repo-2"]) == {"AKREPO2"}
     assert list(outcome.refused) == ["repo-1"]
@@ -184,12 +189,12 @@ def test_removals_apply_beside_a_broken_document() -> None:
     answer = peer.answer(
         {}, serves={"repo-1": broken.digest, "repo-3": "0" * 64}, documents=[broken], removed=["repo-3"]
     )
-    assert list(absorb(READER, answer, before, ()).held) == ["repo-1"]
+    assert list(taken_up(answer, before, ()).held) == ["repo-1"]
 
 
 def test_a_document_that_the_answer_does_not_serve_is_ignored() -> None:
     peer = platform(repository())
-    outcome = absorb(READER, peer.answer({}, serves={}), {}, ())
+    outcome = taken_up(peer.answer({}, serves={}), {}, ())
     assert (outcome.held, outcome.refused) == ({}, {})
 
 
@@ -199,7 +204,7 @@ def test_a_document_that_the_answer_does_not_serve_is_ignored() -> None:
 def test_an_access_key_cannot_be_taken_from_another_repository() -> None:
     before = held(repository("repo-1", key="AKONE"), repository("repo-2", key="AKTWO"))
     peer = platform(repository("repo-1", key="AKONE"), repository("repo-2", key="AKONE"))
-    outcome = absorb(READER, peer.answer({}), before, ())
+    outcome = taken_up(peer.answer({}), before, ())
     assert (keys(outcome.held["repo-1"]), keys(outcome.held["repo-2"])) == ({"AKONE"}, {"AKTWO"})
     assert list(outcome.refused) == ["repo-2"]
 
@@ -209,7 +214,7 @@ def test_who_has_a_key_keeps_it_also_when_its_own_document_changes_and_comes_lat
     peer = platform(
         repository("repo-1", key="AKTWO"), repository("repo-2", key="AKTWO", options={"unattached_sources": True})
     )
-    outcome = absorb(READER, peer.answer({}), before, ())
+    outcome = taken_up(peer.answer({}), before, ())
     assert list(outcome.refused) == ["repo-1"]
     assert keys(outcome.held["repo-2"]) == {"AKTWO"}
 
@@ -217,7 +222,7 @@ def test_who_has_a_key_keeps_it_also_when_its_own_document_changes_and_comes_lat
 def test_a_key_may_move_in_one_answer() -> None:
     before = held(repository("repo-1", key="AKONE"), repository("repo-2", key="AKTWO"))
     peer = platform(repository("repo-1", key="AKNEW"), repository("repo-2", key="AKONE"))
-    outcome = absorb(READER, peer.answer({}), before, ())
+    outcome = taken_up(peer.answer({}), before, ())
     assert (keys(outcome.held["repo-1"]), keys(outcome.held["repo-2"])) == ({"AKNEW"}, {"AKONE"})
     assert not outcome.refused
 
@@ -231,17 +236,17 @@ def test_a_key_stays_where_the_document_that_would_give_it_up_is_broken() -> Non
         serves={"repo-1": broken.digest, "repo-2": peer.sealed("repo-2").digest},
         documents=[broken, peer.sealed("repo-2")],
     )
-    assert absorb(READER, answer, before, ()).held == before
+    assert taken_up(answer, before, ()).held == before
 
 
 def test_of_two_new_repositories_with_one_key_the_first_has_it() -> None:
     peer = platform(repository("b", key="AKONE"), repository("a", key="AKONE"))
-    outcome = absorb(READER, peer.answer({}), {}, ())
+    outcome = taken_up(peer.answer({}), {}, ())
     assert (list(outcome.held), list(outcome.refused)) == (["a"], ["b"])
 
 
 def test_the_operators_own_keys_and_repositories_cannot_be_taken_over() -> None:
-    outcome = absorb(READER, platform(repository(key="AKOWN")).answer({}), {}, {"AKOWN"})
+    outcome = taken_up(platform(repository(key="AKOWN")).answer({}), {}, {"AKOWN"})
     assert list(outcome.refused) == ["repo-1"]
     mine = Repository("repo-1", "mine", "s3", bytes(32))
     own = Catalog(1, {"repo-1": mine}, {})
@@ -282,7 +287,7 @@ def test_a_document_becomes_what_the_catalog_needs() -> None:
 
 def test_a_document_without_credentials_does_not_get_the_nodes_own() -> None:
     answer = platform(repository(attachments=(s3_attachment(key="", secret=""),))).answer({})
-    assert "no credentials" in absorb(READER, answer, {}, ()).refused["repo-1"]
+    assert "no credentials" in taken_up(answer, {}, ()).refused["repo-1"]
 
 
 def test_a_disabled_repository_opens_nothing() -> None:

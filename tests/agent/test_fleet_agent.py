@@ -130,6 +130,11 @@ async def made(directory: Path, url: str, **link: Any) -> Node:
     return await asyncio.to_thread(Node, directory, url, **link)
 
 
+def kept(directory: Path) -> bool:
+    """Whether a node has put on disk what it serves."""
+    return (directory / FOLDER / "catalog" / "answer.jws").exists()
+
+
 async def restored(node: Node) -> Catalog:
     return await asyncio.to_thread(node.agent.restore)
 
@@ -175,7 +180,7 @@ async def test_an_enrolled_node_needs_the_organisations_key_no_more(tmp_path: Pa
         platform.give(repository())
         node = await made(tmp_path, platform.url)
         async with living(node):
-            await until(lambda: node.keys)
+            await until(lambda: kept(tmp_path))
         again = await made(tmp_path, platform.url, organisation_key=None)
         assert set((await restored(again)).keys) == {"AKREPO1"}
         async with living(again):
@@ -243,7 +248,7 @@ async def test_a_node_starts_without_its_platform_and_serves_until_the_lease_end
         platform.give(repository())
         node = await made(tmp_path, platform.url)
         async with living(node):
-            await until(lambda: node.keys)
+            await until(lambda: kept(tmp_path))
     again = await made(tmp_path, platform.url)
     assert set((await restored(again)).keys) == {"AKREPO1"}
     async with living(again):
@@ -380,11 +385,11 @@ async def test_a_revoked_node_stops_erases_and_does_not_come_back_by_itself(tmp_
     async with serving(Platform()) as platform:
         node = await serving_node(tmp_path, platform)
         async with living(node):
-            await until((tmp_path / FOLDER / "catalog" / "answer.jws").exists)
+            await until(lambda: kept(tmp_path))
             platform.revoked = True
             platform.wake()
             await until(lambda: node.applied[-1] == Catalog())
-            await until(lambda: not (tmp_path / FOLDER / "catalog" / "answer.jws").exists())
+            await until(lambda: not kept(tmp_path))
             assert list((tmp_path / FOLDER / "catalog" / "documents").iterdir()) == []
             registrations = platform.calls.count("/register")
             platform.hooks["/node/config"] = always(*refusal(401, "who?"))

@@ -27,7 +27,7 @@ from bridge_node.platform.store.repokeys import Pair
 from bridge_node.platform.wakeups import changed
 from bridge_node.usage import Usage
 from tests.agent.peer import ORGANISATION, ORGANISATION_PUBLIC
-from tests.agent.test_fleet_agent import Node, living, made, restored, until
+from tests.agent.test_fleet_agent import Node, kept, living, made, restored, until
 from tests.platform.world import MASTER, populate
 from tests.servers import free_ports
 
@@ -155,7 +155,7 @@ async def test_every_minute_counts_once_through_outages_of_both(tmp_path: Path, 
         async with living(node):
             await until(lambda: node.keys == {"FBAK1"})
             moves(node, 3)
-            await until(lambda: node.counted("reports") >= 1)
+            await until(lambda: node.counted("reports") >= 1 and kept(tmp_path))
     again = await made(tmp_path, url, organisation_key=None)
     assert set((await restored(again)).keys) == {"FBAK1"}
     async with living(again):
