@@ -110,7 +110,7 @@ class Callers:
         """
         try:
             caller, verified = await self._signed_by(call, None)
-            async with self._database.transaction() as connection:
+            async with self._database.statement() as connection:
                 await _use_nonce(connection, verified)
         except _Refused as error:
             raise self._refusal(call, str(error)) from error
@@ -151,10 +151,10 @@ class Callers:
             raise _Refused("Signature refused") from error
 
     async def _own_key(self, connection: AsyncConnection, keyid: str, message: SignedText | None) -> _Signer | None:
-        enrolment = await enrolments.with_thumbprint(connection, keyid)
-        node = await nodes.with_id(connection, enrolment.node_id) if enrolment else None
-        if enrolment is None or node is None:
+        signer = await enrolments.signer(connection, keyid)
+        if signer is None:
             return None
+        node, enrolment = signer
         if message is not None and (message.ip, message.id_org or "") != (node.ip, node.organisation_id):
             raise _Refused("Signed by another node")
         caller = Caller(node.organisation_id, node.ip, node, enrolment=enrolment)

@@ -31,6 +31,7 @@ class Database:
         self.engine = engine
         self.url = url
         self.postgres = engine.dialect.name == "postgresql"
+        self._reading = {"isolation_level": "AUTOCOMMIT"} if self.postgres else {"reading": True}
         self._statement_seconds = statement_seconds
         self._writers = asyncio.Lock()
         """SQLite has one writer at a time and no queue; here is one, so that nobody waits longer than the others."""
@@ -54,7 +55,6 @@ class Database:
                 pool_size=connections,
                 max_overflow=0,
                 pool_timeout=statement_seconds,
-                pool_pre_ping=True,
                 connect_args={
                     "timeout": statement_seconds,
                     "command_timeout": statement_seconds + 1,
@@ -77,6 +77,12 @@ class Database:
             yield connection
 
     @asynccontextmanager
+    async def statement(self) -> AsyncIterator[AsyncConnection]:
+        """For a single statement that writes: a transaction of its own, on PostgreSQL in one way there and back."""
+        async with self.reading() if self.postgres else self.transaction() as connection:
+            yield connection
+
+    @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
         if self.postgres:
             yield
@@ -90,9 +96,9 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """One transaction that only reads, and on SQLite waits for no writer."""
+        """For reading: on SQLite one snapshot that waits for no writer, on PostgreSQL one for each statement."""
         async with _mapped(), self.engine.connect() as connection:
-            yield await connection.execution_options(reading=True)
+            yield await connection.execution_options(**self._reading)
 
     async def close(self) -> None:
         await self.engine.dispose()

@@ -39,7 +39,8 @@ async def enrolled(
         await enrolments.approve(connection, offered, offered.created_at)
         offered = await _again(connection, offered)
     await _record(connection, node, offered, taken_over=any(old.works for old in before))
-    await changed(connection, node.id)
+    if before:
+        await changed(connection, node.id)  # whoever polls with the keys of before
     return _answer(platform, offered)
 
 

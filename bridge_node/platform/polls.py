@@ -6,8 +6,8 @@ for each node that does not have it.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 
 import structlog
 from pydantic import ValidationError
@@ -24,12 +24,15 @@ from bridge_node.platform.signing import SigningKeys
 from bridge_node.platform.store import enrolments, grants, nodes
 from bridge_node.platform.store.enrolments import Enrolment
 from bridge_node.platform.store.nodes import Node
+from bridge_node.platform.together import Together
 from bridge_node.platform.vault import Vault, VaultError
-from bridge_node.platform.wakeups import Waker
+from bridge_node.platform.wakeups import Bell, Waker
 
 log = structlog.get_logger()
 
 BUILT_KEPT = 4096
+SEALED_AT_ONCE = 4
+"""More documents than these are sealed in a thread: other requests go on meanwhile."""
 ANSWER_BYTES = 8 * 1024 * 1024
 """Documents beyond this wait for the node's next poll, which follows at once."""
 
@@ -43,8 +46,16 @@ class Built:
 
 
 @dataclass(frozen=True, slots=True)
+class Shelf:
+    """Documents by repository. `broken` cannot be built: nodes keep what they have of these."""
+
+    serves: Mapping[str, Built]
+    broken: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class View:
-    """What a node may serve at one moment. `broken` cannot be built: nodes keep what they have of these."""
+    """What a node may serve at one moment."""
 
     node: Node
     enrolment: Enrolment
@@ -81,11 +92,12 @@ class Polls:
     ) -> None:
         self._database = database
         self._waker = waker
-        self._library = _Library(vault)
+        self._library = Library(vault)
+        self._of_organisation = Together(self._look_at_organisation)
         self._keys = keys
         self._lease_ms = int(lease_seconds * 1000)
         self._now_ms = now_ms
-        self._open: dict[str, asyncio.Event] = {}
+        self._open: dict[str, Bell] = {}
         self._closing = False
 
     async def answer(self, caller: Caller, request: ConfigRequest) -> str:
@@ -98,88 +110,103 @@ class Polls:
 
     def close(self) -> None:
         self._closing = True
-        for waiting in self._open.values():
-            waiting.set()
+        for bell in self._open.values():
+            bell.set()
 
     async def _wait(self, caller: Caller, request: ConfigRequest) -> View:
         deadline = asyncio.get_running_loop().time() + request.wait_seconds
         node_id, thumbprint = _names(caller)
         topics = frozenset({node_id, caller.organisation_id})
+        view: View | None = None
         mine = self._begin(node_id)
         try:
             while True:
                 async with self._waker.waiting(topics, mine):
-                    view = await self._look(node_id, thumbprint)
+                    view = await self._look(node_id, thumbprint, view, mine.taken())
                     if view.is_news(request.known) or self._closing or self._open.get(node_id) is not mine:
                         return view
-                    if view.topics <= topics and not await _set_before(mine, deadline):
+                    if view.topics <= topics and not await _rings_before(mine, deadline):
                         return view
                     topics = view.topics
-                    mine.clear()
         finally:
             if self._open.get(node_id) is mine:
                 del self._open[node_id]
 
-    def _begin(self, node_id: str) -> asyncio.Event:
+    def _begin(self, node_id: str) -> Bell:
         """One poll a node: an earlier one, whose connection may be long gone, ends now."""
         before = self._open.get(node_id)
-        mine = self._open[node_id] = asyncio.Event()
+        mine = self._open[node_id] = Bell()
         if before is not None:
             before.set()
         return mine
 
-    async def _look(self, node_id: str, thumbprint: str) -> View:
+    async def _look(self, node_id: str, thumbprint: str, before: View | None, rung_for: frozenset[str]) -> View:
+        """What the node may serve now. When only its organisation changed something, all its nodes look together."""
+        if before is not None and rung_for == {before.node.organisation_id}:
+            found = await self._of_organisation.ask(before.node.organisation_id)
+            if found is not None:
+                return replace(before, serves=found.serves, broken=found.broken)
         async with self._database.reading() as connection:
-            node = await nodes.with_id(connection, node_id)
-            enrolment = await enrolments.with_thumbprint(connection, thumbprint)
-            if node is None or enrolment is None:
+            signer = await enrolments.signer(connection, thumbprint)
+            if signer is None:
                 raise Unauthorised("Signature refused")
+            node, enrolment = signer
             if enrolment.approved_at is None and enrolment.revoked_at is None:
                 raise Unauthorised("The enrolment waits for approval")
-            served = await documents.served_by(connection, node)
-            serves, broken = await self._library.built(connection, served)
-            topics = {node_id, node.organisation_id, *await grants.organisations_assigned_from(connection, node_id)}
+            topics = {node_id, node.organisation_id}
+            if not node.organisation_id:
+                topics |= await grants.organisations_assigned_from(connection, node_id)
+            shelf = await self._library.built(connection, await documents.served_by(connection, node))
             tasks = await grants.open_tasks(connection, node_id, self._now_ms())
-        return View(node, enrolment, frozenset(topics), serves, broken, tasks)
+        return View(node, enrolment, frozenset(topics), shelf.serves, shelf.broken, tasks)
+
+    async def _look_at_organisation(self, organisation_id: str) -> Shelf | None:
+        """What each of its nodes serves; None when that differs."""
+        async with self._database.reading() as connection:
+            served = await documents.served_by_all_of(connection, organisation_id)
+            return None if served is None else await self._library.built(connection, served)
 
     async def _signed(self, view: View, request: ConfigRequest) -> str:
         now, node = self._now_ms(), view.node
         chosen = {} if view.revoked else _within_bounds(view, request.known)
-        sealed = await asyncio.to_thread(_sealed, view, chosen) if chosen else ()
-        async with self._database.transaction() as connection:
-            await grants.grant(connection, node.id, chosen, now)
-            await grants.delivered(connection, [task.id for task in view.tasks], now)
-            version = await nodes.next_config_version(connection, node.id, now)
+        sealed = await _sealed(view, chosen)
+        version = await self._written_down(view, chosen.keys() - request.known.keys(), now)
         known = {name: digest for name, digest in request.known.items() if name in view.serves or name in view.broken}
         serves = {} if view.revoked else known | {name: built.digest for name, built in chosen.items()}
-        answer = ConfigAnswer.model_validate(
-            {
-                "org": node.organisation_id,
-                "node": node.ip,
-                "version": version,
-                "issuedAt": now,
-                "notAfter": now + self._lease_ms,
-                "serves": serves,
-                "documents": sealed,
-                "removed": sorted(request.known.keys() - serves.keys()),
-                "tasks": () if view.revoked else view.tasks,
-                "revoked": view.revoked,
-            }
+        answer = ConfigAnswer(
+            org=node.organisation_id,
+            node=node.ip,
+            version=version,
+            issuedAt=now,
+            notAfter=now + self._lease_ms,
+            serves=serves,
+            documents=sealed,
+            removed=tuple(sorted(request.known.keys() - serves.keys())),
+            tasks=() if view.revoked else view.tasks,
+            revoked=view.revoked,
         )
         return self._keys.sign(answer.encode())
 
+    async def _written_down(self, view: View, given: Collection[str], now: int) -> int:
+        """The answer's version, once it is written down what the node is given and asked for the first time."""
+        if not given and not view.tasks:
+            async with self._database.statement() as connection:
+                return await nodes.next_config_version(connection, view.node.id, now)
+        async with self._database.transaction() as connection:
+            await grants.grant(connection, view.node.id, given, now)
+            await grants.delivered(connection, [task.id for task in view.tasks], now)
+            return await nodes.next_config_version(connection, view.node.id, now)
 
-class _Library:
+
+class Library:
     """Documents by (repository, revision), the ones asked for last."""
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
         self._built: OrderedDict[tuple[str, int], Built] = OrderedDict()
 
-    async def built(
-        self, connection: AsyncConnection, served: Mapping[str, int]
-    ) -> tuple[dict[str, Built], frozenset[str]]:
-        """Documents of these revisions, and the repositories whose document cannot be built."""
+    async def built(self, connection: AsyncConnection, served: Mapping[str, int]) -> Shelf:
+        """Documents of these revisions."""
         found: dict[str, Built] = {}
         broken: set[str] = set()
         for name, revision in served.items():
@@ -190,7 +217,7 @@ class _Library:
             except (VaultError, ValidationError) as error:
                 broken.add(name)
                 log.error("document_broken", repository=name, error=type(error).__name__)
-        return found, frozenset(broken)
+        return Shelf(found, frozenset(broken))
 
     async def _document(self, connection: AsyncConnection, name: str, revision: int) -> Built:
         built = self._built.get((name, revision))
@@ -211,10 +238,10 @@ def _names(caller: Caller) -> tuple[str, str]:
     return caller.node.id, caller.enrolment.thumbprint
 
 
-async def _set_before(flag: asyncio.Event, deadline: float) -> bool:
+async def _rings_before(bell: Bell, deadline: float) -> bool:
     try:
         async with asyncio.timeout_at(deadline):
-            await flag.wait()
+            await bell.wait()
     except TimeoutError:
         return False
     return True
@@ -234,13 +261,16 @@ def _within_bounds(view: View, known: Mapping[str, str]) -> dict[str, Built]:
     return chosen
 
 
-def _sealed(view: View, chosen: Mapping[str, Built]) -> tuple[SealedDocument, ...]:
-    key, node = sealing.sealing_key(view.enrolment.seal), view.node
+async def _sealed(view: View, chosen: Mapping[str, Built]) -> tuple[SealedDocument, ...]:
+    if len(chosen) <= SEALED_AT_ONCE:
+        return _sealed_for(view.node, view.enrolment, chosen)
+    return await asyncio.to_thread(_sealed_for, view.node, view.enrolment, chosen)
+
+
+def _sealed_for(node: Node, enrolment: Enrolment, chosen: Mapping[str, Built]) -> tuple[SealedDocument, ...]:
+    key = sealing.sealing_key(enrolment.seal)
+    addresses = {name: sealing.Address(node.organisation_id, node.ip, name) for name in chosen}
     return tuple(
-        SealedDocument(
-            id=name,
-            digest=built.digest,
-            sealed=sealing.seal(built.content, sealing.Address(node.organisation_id, node.ip, name), key),
-        )
+        SealedDocument(id=name, digest=built.digest, sealed=sealing.seal(built.content, addresses[name], key))
         for name, built in chosen.items()
     )

@@ -40,27 +40,46 @@ async def changed(connection: AsyncConnection, *topics: str) -> None:
             await connection.execute(select(func.pg_notify(CHANNEL, topic)))
 
 
+class Bell(asyncio.Event):
+    """Set by changes; `rung_for` are their topics since they were last taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rung_for: set[str] = set()
+
+    def ring(self, topic: str) -> None:
+        self.rung_for.add(topic)
+        self.set()
+
+    def taken(self) -> frozenset[str]:
+        """The topics; the bell is silent again."""
+        topics = frozenset(self.rung_for)
+        self.rung_for.clear()
+        self.clear()
+        return topics
+
+
 class Waker:
-    """Listens as long as `run` runs. `waiting` gives a flag that the next change of one of its topics sets."""
+    """Listens as long as `run` runs. `waiting` gives a bell that the next change of one of its topics rings."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._waiting: dict[str, set[Bell]] = {}
         self._seen: dict[str, int] = {}
         self.listening = asyncio.Event()
 
     @asynccontextmanager
-    async def waiting(self, topics: Iterable[str], flag: asyncio.Event | None = None) -> AsyncIterator[asyncio.Event]:
+    async def waiting(self, topics: Iterable[str], bell: Bell | None = None) -> AsyncIterator[Bell]:
         """Begin to wait before reading what a change might have changed: nothing is missed then."""
-        flag = flag or asyncio.Event()
+        bell = bell or Bell()
         wanted = set(topics)
         for topic in wanted:
-            self._waiting.setdefault(topic, set()).add(flag)
+            self._waiting.setdefault(topic, set()).add(bell)
         try:
-            yield flag
+            yield bell
         finally:
             for topic in wanted:
-                self._waiting[topic].discard(flag)
+                self._waiting[topic].discard(bell)
                 if not self._waiting[topic]:
                     del self._waiting[topic]
 
@@ -69,8 +88,8 @@ class Waker:
         return topic in self._waiting
 
     def wake(self, topic: str) -> None:
-        for flag in self._waiting.get(topic, ()):
-            flag.set()
+        for bell in self._waiting.get(topic, ()):
+            bell.ring(topic)
 
     def wake_all(self) -> None:
         """When it is not known what changed meanwhile, everybody looks."""

@@ -133,7 +133,7 @@ async def test_the_organisations_key_does_nothing_but_enrol(here: PlatformUnderT
 
 async def test_another_organisations_key_enrols_nothing_here(here: PlatformUnderTest, node: OwnNode) -> None:
     await node.enrol()
-    foreign = OwnNode(here, await here.new_key("org-2", "owner-2"), ip=node.ip)
+    foreign = OwnNode(here, await here.new_key("org-2"), ip=node.ip)
     assert (await foreign.enrol()).status_code == 400
     foreign.organisation = "org-2"
     assert (await foreign.enrol()).status_code == 200

@@ -72,7 +72,7 @@ async def test_all_keys_are_deleted_and_counted(here: PlatformUnderTest) -> None
 
 
 async def test_another_organisations_key_is_not_there(here: PlatformUnderTest) -> None:
-    await here.new_key("org-2", "owner-2")
+    await here.new_key("org-2")
     ((theirs),) = (await here.call("GET", "/organization/org-2/key", user="owner-2", organisation="org-2")).json()[
         "data"
     ]
@@ -91,7 +91,7 @@ async def test_only_administrators_of_that_organisation_reach_keys(here: Platfor
 
 
 async def test_what_happens_to_keys_is_recorded_without_the_key(here: PlatformUnderTest) -> None:
-    await here.new_key()
+    await here.call("POST", KEYS)
     (listed,) = (await here.call("GET", KEYS)).json()["data"]
     await here.call("DELETE", KEYS)
     assert await here.events() == [(10, 0, listed["id"]), (10, 2, listed["id"])]

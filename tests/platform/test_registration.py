@@ -169,7 +169,7 @@ async def test_of_two_equal_calls_at_once_one_counts(here: PlatformUnderTest, no
 
 
 async def test_the_same_name_in_two_organisations_is_two_nodes(here: PlatformUnderTest, node: VendorNode) -> None:
-    theirs = VendorNode(here, await here.new_key("org-2", "owner-2"), organisation="org-2")
+    theirs = VendorNode(here, await here.new_key("org-2"), organisation="org-2")
     assert (await node.register(version="1")).status_code == 200
     assert (await theirs.register(version="2")).status_code == 200
     assert [info["version"] for info in await listed(here)] == ["1"]

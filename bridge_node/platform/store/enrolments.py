@@ -7,7 +7,8 @@ from sqlalchemy import insert as new
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bridge_node.platform.models import enrolments, platform_keys
+from bridge_node.platform.models import enrolments, nodes, platform_keys
+from bridge_node.platform.store.nodes import Node
 from bridge_node.platform.store.sql import insert, made
 
 Jwk = dict[str, Any]
@@ -34,6 +35,17 @@ async def with_thumbprint(connection: AsyncConnection, thumbprint: str) -> Enrol
     rows = await connection.execute(select(enrolments).where(enrolments.c.thumbprint == thumbprint))
     row = rows.one_or_none()
     return made(Enrolment, row) if row else None
+
+
+async def signer(connection: AsyncConnection, thumbprint: str) -> tuple[Node, Enrolment] | None:
+    """The node that has the key of that name, and the key."""
+    ours = [column.label(f"node_{column.name}") for column in nodes.columns]
+    wanted = select(enrolments, *ours).join(nodes, nodes.c.id == enrolments.c.node_id)
+    row = (await connection.execute(wanted.where(enrolments.c.thumbprint == thumbprint))).one_or_none()
+    if row is None:
+        return None
+    width = len(enrolments.columns)
+    return Node(*row[width:]), Enrolment(*row[:width])
 
 
 async def of(connection: AsyncConnection, *node_ids: str) -> list[Enrolment]:
