@@ -6,7 +6,7 @@ Times are epoch seconds (UTC, float), sizes are bytes, etags are without quotes.
 from collections.abc import Mapping
 
 from bridge_node.body import ByteSource
-from bridge_node.errors import InvalidRange, NotModified, PreconditionFailed
+from bridge_node.errors import InvalidArgument, InvalidRange, NotModified, PreconditionFailed
 from bridge_node.values import value
 
 
@@ -91,6 +91,13 @@ class ByteRange:
         if self.first >= size:
             raise InvalidRange(size)
         return self.first, size if self.last is None else min(self.last + 1, size)
+
+    def must_lie_within(self, size: int) -> None:
+        """A part is copied whole or not at all: raises InvalidArgument where the range leaves a source of `size`."""
+        if self.last is not None and self.last >= size:
+            raise InvalidArgument(
+                f"Range specified is not valid for source object of size: {size}", reason="copy_range_beyond_source"
+            )
 
     def header(self) -> str:
         """The value of an HTTP `Range` header."""

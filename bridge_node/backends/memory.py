@@ -216,6 +216,8 @@ class MemoryBackend:
         algorithm = self._upload(bucket, op).op.checksum_algorithm
         source = self._copied(source_bucket, op.source)
         start, stop = op.range.resolve(source.info.size) if op.range else (0, source.info.size)
+        if op.range:
+            op.range.must_lie_within(source.info.size)
         data, digests = await _taken(BytesSource(source.data[start:stop]), algorithm)
         return self._stage(bucket, op, data, digests)
 

@@ -8,7 +8,6 @@ from bridge_node.body import ByteSource, ExactSource
 from bridge_node.errors import (
     BackendMisbehaved,
     IncompleteBody,
-    InvalidArgument,
     InvalidRequest,
     NotModified,
     PreconditionFailed,
@@ -101,11 +100,8 @@ async def _opened(place: Place, source: CopySource, part: ByteRange | None = Non
 
 
 def _check_size(stream: ObjectStream, part: ByteRange | None) -> None:
-    if part is not None and part.last is not None and part.last >= stream.info.size:
-        raise InvalidArgument(
-            f"Range specified is not valid for source object of size: {stream.info.size}",
-            reason="copy_range_beyond_source",
-        )
+    if part is not None:
+        part.must_lie_within(stream.info.size)
     if stream.stop - stream.start > _LARGEST:
         raise InvalidRequest(
             f"The specified copy source is larger than the maximum allowable size for a copy source: {_LARGEST}",

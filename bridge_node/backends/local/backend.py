@@ -326,8 +326,10 @@ class LocalBackend:
 
     async def stage_copy(self, bucket: str, op: StageCopy, source_bucket: str) -> tuple[Receipt, float]:
         upload = await self._threads.run(self._uploads.load, bucket, op.upload, op.key)
-        _, stream = await self._source(source_bucket, op.source, op.range)
+        info, stream = await self._source(source_bucket, op.source, op.range)
         with aborting(stream):
+            if op.range is not None:
+                op.range.must_lie_within(info.size)
             part = await self._stage(bucket, op, stream, Digests(upload.algorithm))
         return Receipt(op.label, part.etag, part.checksum, part.size), part.last_modified
 

@@ -443,6 +443,14 @@ async def test_a_part_may_be_copied_from_an_object(subject: Subject) -> None:
     assert await subject.get("key") == data + b"56789"
 
 
+async def test_a_part_copied_from_beyond_its_source_is_refused(subject: Subject) -> None:
+    await subject.put("source", b"0123456789")
+    upload = await subject.open("key")
+    op = StageCopy(WIRE, "key", upload, 1, CopySource(WIRE, "source"), ByteRange(5, 10))
+    with pytest.raises(InvalidRequest):
+        await subject.backend.stage_copy(subject.bucket, op, subject.bucket)
+
+
 async def test_a_part_copied_from_what_is_not_there_is_no_such_key(subject: Subject) -> None:
     upload = await subject.open("key")
     op = StageCopy(WIRE, "key", upload, 1, CopySource(WIRE, "absent"))
