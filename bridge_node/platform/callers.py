@@ -32,6 +32,8 @@ log = structlog.get_logger()
 
 NETWORK_KEY = "network"
 """Stands for the id of the key of public nodes, which is a setting and no row."""
+WITHOUT_REGION = "/unregister"
+"""The one route whose callers may leave their region out (contract §5.2)."""
 _PATIENCE_MS = int(orgkey.FRESH_SECONDS * 1000) + 1000
 
 
@@ -179,6 +181,8 @@ class Callers:
         moment = None if timestamp is None else orgkey.instant(timestamp)
         if signature is None or timestamp is None or moment is None:
             raise _Refused("ip, timestamp and signature are needed")
+        if message.region is None and call.route != WITHOUT_REGION:
+            raise _Refused("region is needed")
         if not orgkey.fresh(timestamp, self._now_ms() / 1000):
             raise _Refused("The timestamp is not recent")
         async with self._database.reading() as connection:

@@ -4,6 +4,9 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from bridge_node.platform.errors import BadRequest
+
+LONGEST_LIST = 1000
 _ABSENT = frozenset({"", "undefined", "null"})
 _STORAGE_TYPES = {"AZURE": "BLOB"}
 _MODES = {"BACKUP": "MIRROR"}
@@ -16,8 +19,10 @@ def given(value: str | None) -> str | None:
 
 
 def listed(values: Iterable[str] | None) -> list[str] | None:
-    """A list written with commas, by repetition, or both; None when nothing is in it."""
+    """A list written with commas, by repetition, or both; None when nothing is in it. Raises BadRequest."""
     parts = [given(part) for value in values or () for part in value.split(",")]
+    if len(parts) > LONGEST_LIST:
+        raise BadRequest(f"A list holds at most {LONGEST_LIST} values")
     return list(dict.fromkeys(part for part in parts if part is not None)) or None
 
 

@@ -66,6 +66,11 @@ async def test_ids_are_read_as_clients_write_them(
     assert len(await rows(here, query)) == found
 
 
+async def test_a_list_without_end_is_refused(here: PlatformUnderTest) -> None:
+    answer = await here.call("GET", f"{ROUTE}?bucketId={'x,' * 1001}")
+    assert (answer.status_code, answer.json()["message"]) == (400, "A list holds at most 1000 values")
+
+
 async def test_what_was_not_heard_of_for_three_minutes_is_offline(here: PlatformUnderTest, node: OwnNode) -> None:
     here.clock.now += 179
     assert (await rows(here))[0]["nodeStatus"] == "ONLINE"

@@ -203,6 +203,16 @@ async def test_a_node_unregisters_with_or_without_its_region(
     assert (await here.call("GET", "/organization/org-1/key")).json()["data"][0]["nodeKeys"] == []
 
 
+@pytest.mark.parametrize("path", ["/status", "/secrets"])
+async def test_only_unregistering_may_leave_the_region_out(
+    here: PlatformUnderTest, node: VendorNode, path: str
+) -> None:
+    await node.register()
+    body = node.signed(timestamp=int(here.clock.now) + 1, region=None)
+    answer = await here.client.post(path, json=body)
+    assert (answer.status_code, answer.json()["message"]) == (401, "region is needed")
+
+
 async def test_nodes_without_an_organisation_need_the_network_key(here: PlatformUnderTest, node: VendorNode) -> None:
     public = VendorNode(here, node.key, organisation=None)
     assert (await public.register()).status_code == 400

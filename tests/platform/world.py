@@ -27,6 +27,7 @@ from bridge_node.platform import auth
 from bridge_node.platform.app import create_app
 from bridge_node.platform.auth import Role
 from bridge_node.platform.context import Platform, assemble
+from bridge_node.platform.database import Database
 from bridge_node.platform.identifiers import new_id
 from bridge_node.platform.models import (
     audit_events,
@@ -233,7 +234,19 @@ class OwnNode:
 
 @asynccontextmanager
 async def running_platform(url: str, directory: Path, **settings: Any) -> AsyncIterator[PlatformUnderTest]:
-    """Two organisations with an owner each; the first one has a plain user, a bucket and a repository, too."""
+    """A platform on an empty database, which gets what `populate` makes."""
+    database = await asyncio.to_thread(Database.open, url)
+    async with database.transaction() as connection:
+        await connection.run_sync(metadata.create_all)
+        await populate(connection, Vault(base64.b64decode(MASTER)), Clock().ms())
+    await database.close()
+    async with another_process(url, directory, **settings) as platform:
+        yield platform
+
+
+@asynccontextmanager
+async def another_process(url: str, directory: Path, **settings: Any) -> AsyncIterator[PlatformUnderTest]:
+    """A platform that shares nothing with others but the database."""
     clock = Clock()
     made = PlatformSettings(
         **{
@@ -246,9 +259,6 @@ async def running_platform(url: str, directory: Path, **settings: Any) -> AsyncI
         }
     )
     platform = await asyncio.to_thread(assemble, made, clock.ms)  # before there is a loop, when it is served
-    async with platform.database.transaction() as connection:
-        await connection.run_sync(metadata.create_all)
-        await populate(connection, platform.vault, clock.ms())
     app = await asyncio.to_thread(create_app, platform)
     transport = httpx.ASGITransport(app, client=("198.51.100.1", 40000))
     async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url=URL) as client:
@@ -256,6 +266,7 @@ async def running_platform(url: str, directory: Path, **settings: Any) -> AsyncI
 
 
 async def populate(connection: AsyncConnection, vault: Vault, now: int) -> None:
+    """Two organisations with people of each role, a bucket, a repository and its key."""
     made = {"created_at": now}
     for number in ("1", "2"):
         organisation, workspace = f"org-{number}", f"ws-{number}"

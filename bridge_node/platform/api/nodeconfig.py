@@ -32,5 +32,5 @@ async def result(request: Request, platform: Here) -> dict[str, Any]:
     async with platform.database.transaction() as connection:
         if not await grants.answer_task(connection, caller.node.id, message):
             raise NotFound("No such task of this node")
-        await changed(connection, message.id)
+        await changed(connection, caller.node.id)  # whoever asked waits for that
     return {"success": True, "message": "ok"}

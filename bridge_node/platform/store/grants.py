@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable
 
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy import insert as new
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -12,6 +12,8 @@ from bridge_node.platform.store.sql import insert
 
 ASKED_AGAIN_MS = 20_000
 """How long a node has for a task before it is asked again."""
+
+FORGOTTEN_AFTER_MS = 3600 * 1000
 
 
 async def grant(connection: AsyncConnection, node_id: str, repository_ids: Iterable[str], now: int) -> None:
@@ -68,3 +70,8 @@ async def answer_task(connection: AsyncConnection, node_id: str, result: TaskRes
         answered.values(status=result.status, latency_ms=result.latency_ms, message=result.message)
     )
     return bool((await connection.execute(select(func.count()).select_from(tasks).where(*mine))).scalar_one())
+
+
+async def sweep(connection: AsyncConnection, now: int) -> None:
+    """Forgets tasks that nobody waits for any more."""
+    await connection.execute(delete(tasks).where(tasks.c.expires_at < now - FORGOTTEN_AFTER_MS))
