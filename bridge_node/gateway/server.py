@@ -19,6 +19,8 @@ from bridge_node.settings import Limits
 __all__ = ["Server", "ServerEvents", "new_request_id"]
 
 _BACKLOG = 1024
+_AFTER_THE_TURN = 0.01
+"""Seconds: timers may be a little early, and the Date field would be of the second before."""
 
 
 def new_request_id() -> str:
@@ -120,9 +122,13 @@ class Server:
         self._listeners.clear()
 
     def _sweep(self) -> None:
-        """Once a tick: the time, the Date field, and whoever is late. Delays of this process itself do not count."""
+        """Once a tick: the time, the Date field, and whoever is late. Delays of this process itself do not count.
+
+        Also at the turn of each second: no Last-Modified may be later than the Date beside it (RFC 9110 §8.8.2.1).
+        """
         admission = self._admission
-        self._sweeping = self._loop.call_later(admission.tick, self._sweep)
+        to_the_turn = 1.0 - self._clock() % 1.0
+        self._sweeping = self._loop.call_later(min(admission.tick, to_the_turn + _AFTER_THE_TURN), self._sweep)
         now = self._loop.time()
         held_up = max(0.0, now - admission.now - 2 * admission.tick)
         admission.now = now

@@ -69,6 +69,15 @@ async def test_a_get_is_answered_and_the_connection_kept() -> None:
         assert running.server.in_flight == 0
 
 
+async def test_the_date_of_an_answer_is_of_its_own_second() -> None:
+    await asyncio.sleep(1.5 - time.time() % 1)  # a server that started within a second turns with the clock
+    async with serving() as running, running.peer() as peer:
+        await asyncio.sleep(1.1 - time.time() % 1)
+        second = int(time.time())
+        reply = await peer.ask(GET)
+        assert email.utils.parsedate_to_datetime(reply.headers["date"]).timestamp() >= second
+
+
 async def test_a_request_arrives_as_it_was_sent() -> None:
     async with serving() as running, running.peer() as peer:
         await peer.ask(
