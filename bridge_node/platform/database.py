@@ -16,6 +16,8 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 STATEMENT_SECONDS = 5.0
+CONNECTION_SECONDS = 15.0
+"""Longest wait for a free connection: when a change wakes a whole fleet, there is a queue for a moment."""
 _INSTRUCTIONS_BETWEEN_LOOKS = 50_000
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 
@@ -54,7 +56,7 @@ class Database:
                 hide_parameters=True,
                 pool_size=connections,
                 max_overflow=0,
-                pool_timeout=statement_seconds,
+                pool_timeout=CONNECTION_SECONDS,
                 connect_args={
                     "timeout": statement_seconds,
                     "command_timeout": statement_seconds + 1,

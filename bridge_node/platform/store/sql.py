@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Row, Select, Table, bindparam, column, func, select
+from sqlalchemy import ColumnElement, Row, Select, Table, bindparam, column, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -20,38 +20,55 @@ def made(kind: type[Value], row: Row[Any]) -> Value:
     return kind(**row._mapping)  # noqa: SLF001 - its public name begins with a line, so that no column has it
 
 
-async def put_many(
-    connection: AsyncConnection,
-    table: Table,
-    rows: Sequence[Sequence[Any]],
-    changes: Callable[[Any], Mapping[str, Any]],
-    where: Callable[[Any], Any] | None = None,
-) -> None:
-    """Inserts rows, or changes those whose primary key is there: `changes` are made of the row that was not inserted.
+class Upsert:
+    """Inserts rows by the thousand, or changes those whose primary key is there.
 
-    `rows` hold the table's columns in order, and no key twice. They go to PostgreSQL as one array for each column, in
-    one statement: nearly as fast as COPY, which knows no conflicts.
+    `changes` makes the new values of the row that was not inserted; `only` says of it whether it changes anything.
     """
-    if not rows:
-        return
-    statement = insert(connection, table)
-    names = [column.name for column in table.columns][: len(rows[0])]
-    if connection.dialect.name == "postgresql":
-        statement = statement.from_select(names, _unnested(table, names))
-    statement = statement.on_conflict_do_update(
-        index_elements=[column.name for column in table.primary_key],
-        set_=changes(statement.excluded),
-        where=where(statement.excluded) if where else None,
-    )
-    if connection.dialect.name == "postgresql":
-        await connection.execute(statement, dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
-    else:
-        await connection.execute(statement, [dict(zip(names, row, strict=True)) for row in rows])
 
+    def __init__(
+        self,
+        table: Table,
+        changes: Callable[[Any], Mapping[str, Any]],
+        only: Callable[[Any], ColumnElement[bool]] | None = None,
+    ) -> None:
+        self._table = table
+        self._changes = changes
+        self._only = only
+        self._names = [column.name for column in table.columns]
+        self._statements: dict[str, Any] = {}
 
-def _unnested(table: Table, names: Sequence[str]) -> Select[Any]:
-    """`SELECT * FROM unnest($1::text[], $2::bigint[], …)`"""
-    types = {name: table.c[name].type for name in names}
-    arrays = [bindparam(name, type_=postgresql.ARRAY(kind)) for name, kind in types.items()]
-    source = func.unnest(*arrays).table_valued(*(column(name, kind) for name, kind in types.items()))
-    return select(source.render_derived(name="given"))
+    async def put(self, connection: AsyncConnection, rows: Sequence[Sequence[Any]]) -> None:
+        """`rows` hold the table's columns in order, and no primary key twice.
+
+        They go to PostgreSQL as one array for each column, in one statement: nearly as fast as COPY, which knows no
+        conflicts.
+        """
+        if not rows:
+            return
+        statement = self._statement(connection)
+        if connection.dialect.name == "postgresql":
+            arrays = map(list, zip(*rows, strict=True))
+            await connection.execute(statement, dict(zip(self._names, arrays, strict=True)))
+        else:
+            await connection.execute(statement, [dict(zip(self._names, row, strict=True)) for row in rows])
+
+    def _statement(self, connection: AsyncConnection) -> Any:
+        """Made once: that takes longer than to run it."""
+        dialect = connection.dialect.name
+        if dialect not in self._statements:
+            statement = insert(connection, self._table)
+            if dialect == "postgresql":
+                statement = statement.from_select(self._names, self._unnested())
+            self._statements[dialect] = statement.on_conflict_do_update(
+                index_elements=[column.name for column in self._table.primary_key],
+                set_=self._changes(statement.excluded),
+                where=self._only(statement.excluded) if self._only else None,
+            )
+        return self._statements[dialect]
+
+    def _unnested(self) -> Select[Any]:
+        """`SELECT * FROM unnest($1::text[], $2::bigint[], …)`"""
+        arrays = [bindparam(one.name, type_=postgresql.ARRAY(one.type)) for one in self._table.columns]
+        columns = (column(one.name, one.type) for one in self._table.columns)
+        return select(func.unnest(*arrays).table_valued(*columns).render_derived(name="given"))

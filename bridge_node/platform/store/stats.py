@@ -18,7 +18,7 @@ from bridge_node.platform.models import (
     repository_keys,
     usage_minutes,
 )
-from bridge_node.platform.store.sql import put_many
+from bridge_node.platform.store.sql import Upsert
 
 Condition = ColumnElement[bool]
 StatusRow = tuple[str, int, str, str, float | None]
@@ -70,36 +70,35 @@ async def _given(connection: AsyncConnection, attached_when: Condition, keys_whe
     return Given(frozenset(bucket for _, bucket in attached), attached, frozenset((row[0], row[1]) for row in keys))
 
 
+_SUMS = ("requests", "errors", "upload_bytes", "download_bytes", "size_change", "latency_ms")
+_SAMPLES = Upsert(node_status_minutes, lambda new: {"status": new.status, "latency_ms": new.latency_ms})
+_NEWEST = Upsert(
+    node_buckets,
+    lambda new: {"status": new.status, "latency_ms": new.latency_ms, "reported_at": new.reported_at},
+    only=lambda new: new.reported_at >= node_buckets.c.reported_at,
+)
+_USAGE = Upsert(
+    usage_minutes,
+    lambda new: {
+        **{name: usage_minutes.c[name] + new[name] for name in _SUMS},
+        "estimated": or_(usage_minutes.c.estimated, new.estimated),
+    },
+)
+
+
 async def put_status(connection: AsyncConnection, rows: Sequence[StatusRow]) -> None:
     """One sample for each (bucket, minute, node): of several, the last one stays."""
-    await put_many(
-        connection, node_status_minutes, rows, lambda new: {"status": new.status, "latency_ms": new.latency_ms}
-    )
+    await _SAMPLES.put(connection, rows)
 
 
 async def put_newest(connection: AsyncConnection, rows: Sequence[NewestRow]) -> None:
     """What each node said last about each bucket; what is older than what is known changes nothing."""
-    await put_many(
-        connection,
-        node_buckets,
-        rows,
-        lambda new: {"status": new.status, "latency_ms": new.latency_ms, "reported_at": new.reported_at},
-        where=lambda new: new.reported_at >= node_buckets.c.reported_at,
-    )
+    await _NEWEST.put(connection, rows)
 
 
 async def add_usage(connection: AsyncConnection, rows: Sequence[tuple[UsageKey, UsageSums]]) -> None:
     """Adds to what is there: late batches belong to the minute they tell of."""
-    sums = ("requests", "errors", "upload_bytes", "download_bytes", "size_change", "latency_ms")
-    await put_many(
-        connection,
-        usage_minutes,
-        [(*key, *amounts) for key, amounts in rows],
-        lambda new: {
-            **{name: usage_minutes.c[name] + new[name] for name in sums},
-            "estimated": or_(usage_minutes.c.estimated, new.estimated),
-        },
-    )
+    await _USAGE.put(connection, [(*key, *sums) for key, sums in rows])
 
 
 @dataclass(frozen=True, slots=True)
