@@ -1,4 +1,4 @@
-"""Many nodes in one process, for `python -m benchmarks.simulated_fleet`, which starts this with what `Orders` says.
+"""Many nodes in one process, for `python -m benchmarks.fleet`, which starts this with what `Orders` says.
 
 Each node is the agent's own code: its keys and its client, its registration, its long poll with every check of what
 comes. Two things are simulated: a catalog that would be put in force is only looked at, and reports are made up

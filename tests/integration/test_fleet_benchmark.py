@@ -7,7 +7,7 @@ from tests.node import ROOT
 
 
 def test_every_simulated_node_hears_of_every_change_in_one_document() -> None:
-    command = [sys.executable, "-m", "benchmarks.simulated_fleet", "--nodes", "5", "--seconds", "2", "--rows", "3"]
+    command = [sys.executable, "-m", "benchmarks.fleet", "--nodes", "5", "--seconds", "2", "--rows", "3"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "5 nodes enrolled and took up 100 documents" in done.stdout

@@ -1,4 +1,4 @@
-"""One platform on PostgreSQL and a fleet of simulated nodes: `python -m benchmarks.simulated_fleet`.
+"""One platform on PostgreSQL and a fleet of simulated nodes: `python -m benchmarks.fleet`.
 
 The nodes share one process (`benchmarks.fleet_nodes`) and are the agent's own code: real HTTP, real signatures, real
 seals. They enrol, wait for changes and report; meanwhile this process creates and deletes access keys by the
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -32,7 +33,6 @@ from bridge_node.agent import reporter
 from tests.node import COMMAND, ROOT
 from tests.servers import failure, free_ports, listening, process
 
-REPOSITORIES = 20
 REPORT_SECONDS = 60.0
 CHANGE_SECONDS = 5.0
 SPARE_DESCRIPTORS = 512
@@ -119,17 +119,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tempfile.TemporaryDirectory(prefix="bridge-node-fleet-") as directory,
         tempfile.TemporaryDirectory(prefix="bridge-node-fleet-", dir=memory if memory.is_dir() else None) as states,
         _postgresql() as (database, postgres),
-        _platform(Path(directory), database) as (api, platform),
+        _platform(Path(directory), database, options.repositories) as (api, platform),
         _nodes(_orders(options, api, Path(directory), states), Path(directory)) as fleet,
     ):
         return _measure(options, fleet, api, platform, postgres)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.simulated_fleet", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.fleet", description=__doc__)
     parser.add_argument("--nodes", type=int, default=1000, help="how many nodes (default: 1000)")
     parser.add_argument("--seconds", type=float, default=60.0, help="length of the measurement (default: 60)")
     parser.add_argument("--rows", type=int, default=20, help="rows of usage in each report (default: 20)")
+    parser.add_argument("--repositories", type=int, default=20, help="how many each node serves (default: 20)")
     return parser.parse_args(arguments)
 
 
@@ -159,12 +160,12 @@ def _postgresql() -> Iterator[tuple[str, int]]:
 
 
 @contextlib.contextmanager
-def _platform(directory: Path, database: str) -> Iterator[tuple[Api, int]]:
+def _platform(directory: Path, database: str, repositories: int) -> Iterator[tuple[Api, int]]:
     """A platform with an organisation and repositories, and its process id."""
     (port,) = free_ports(1)
     config, declared, log = directory / "platform.toml", directory / "fleet.toml", directory / "platform.log"
     config.write_text(CONFIG.format(port=port, directory=directory, database=database))
-    declared.write_text("".join(DECLARED.format(number=number) for number in range(REPOSITORIES)))
+    declared.write_text("".join(DECLARED.format(number=number) for number in range(repositories)))
     for file in (config, declared):
         file.chmod(0o600)
     organisation = json.loads(_bridge_node(config, "bootstrap", "--json"))["org_id"]
@@ -245,14 +246,17 @@ def _changes(api: Api, repositories: Sequence[str], seconds: float) -> list[Chan
     begun, path, standing = time.monotonic(), "", None
     for number in range(int(seconds / every)):
         asked = time.monotonic()
-        if standing is None:
-            path = f"/repo/{repositories[number % len(repositories)]}/apikey"
-            standing = api.call("POST", path, {"name": f"key-{number}", "accessType": "READ"})
-            done.append(Change("appeared", standing["key"], asked, time.monotonic()))
-        else:
-            api.call("DELETE", f"{path}/{standing['id']}")
-            done.append(Change("vanished", standing["key"], asked, time.monotonic()))
-            standing = None
+        try:
+            if standing is None:
+                path = f"/repo/{repositories[number % len(repositories)]}/apikey"
+                standing = api.call("POST", path, {"name": f"key-{number}", "accessType": "READ"})
+                done.append(Change("appeared", standing["key"], asked, time.monotonic()))
+            else:
+                api.call("DELETE", f"{path}/{standing['id']}")
+                done.append(Change("vanished", standing["key"], asked, time.monotonic()))
+                standing = None
+        except urllib.error.HTTPError as error:
+            print(f"a change was refused: {error}", flush=True)
         time.sleep(max(0.0, begun + (number + 1) * every - time.monotonic()))
     return done
 
@@ -271,6 +275,9 @@ def _verdict(nodes: int, changes: Sequence[Change], begun: Figures, figures: Fig
     heard = [moment - one.begun for one in changes for moment in figures[one.kind].get(one.key, ())]
     expected, documents = nodes * len(changes), sum(figures["documents"])
     _print_calls(figures)
+    if not changes:
+        print("\nWRONG: the platform took no change")
+        return 1
     answered = sum(change.done - change.begun for change in changes) / len(changes)
     print(f"{len(changes)} keys created or deleted, each call answered after {answered * 1000:.0f} ms on average")
     print(f"from that call until the change is in force on a node: {_spread(heard)}")
