@@ -4,7 +4,7 @@ WORKDIR /source
 COPY pyproject.toml README.md LICENSE ./
 COPY bridge_node bridge_node
 RUN python -m venv /opt/bridge-node \
- && /opt/bridge-node/bin/pip install --no-cache-dir --no-compile .
+ && /opt/bridge-node/bin/pip install --no-cache-dir .
 
 FROM python:3.13-slim
 COPY --from=build /opt/bridge-node /opt/bridge-node
