@@ -112,6 +112,16 @@ async def test_nodes_are_listed_by_their_services(
     assert (answer["success"], len(answer["data"]), answer["total"]) == (True, found, found)
 
 
+async def test_a_nodes_last_word_and_the_time_of_the_call_are_told_apart(
+    here: PlatformUnderTest, node: OwnNode
+) -> None:
+    here.clock.now += 60
+    (heard,) = (await here.call("GET", "/node")).json()["data"]
+    (listed,) = (await here.call("GET", "/organization/org-1/nodes")).json()["data"]
+    assert heard["lastUpdated"] == "2026-02-02T02:40:00.000Z"
+    assert listed == {**heard, "lastUpdated": "2026-02-02T02:41:00.000Z"}
+
+
 async def test_a_mask_that_is_none_is_refused(here: PlatformUnderTest) -> None:
     for mask in ("x", "-1", "256", "1.5", "²"):
         assert (await here.call("GET", "/node", params={"nodeServices": mask})).status_code == 400

@@ -31,8 +31,11 @@ async def list_nodes(
 
 @router.get("/organization/{org_id}/nodes")
 async def list_nodes_of_organisation(org_id: str, user: User, platform: Here) -> dict[str, Any]:
+    """`lastUpdated` is the time of this call: so the contract's documents have it."""
     user.require_member(org_id)
-    return await _listing(platform, org_id)
+    listing = await _listing(platform, org_id)
+    asked_at = iso(platform.now_ms())
+    return {**listing, "data": [{**info, "lastUpdated": asked_at} for info in listing["data"]]}
 
 
 @router.delete("/organization/{org_id}/node/{node_id}")
@@ -83,22 +86,20 @@ async def _listing(platform: Platform, *organisation_ids: str, services: int = 0
     async with platform.database.reading() as connection:
         found = await nodes.registered(connection, *organisation_ids, services=services)
         enrolled = await enrolments.of(connection, *(node.id for node in found))
-    asked_at = platform.now_ms()
     waiting = {enrolment.node_id for enrolment in enrolled if _waiting([enrolment])}
-    data = [_described(node, platform.settings.node_domain, asked_at, waiting=node.id in waiting) for node in found]
+    data = [_described(node, platform.settings.node_domain, waiting=node.id in waiting) for node in found]
     return {"success": True, "data": data, "total": len(data)}
 
 
-def _described(node: Node, domain: str, asked_at: int, *, waiting: bool) -> dict[str, Any]:
-    """NodeInfo. `lastUpdated` is the time of the call, as the contract's documents say of it."""
+def _described(node: Node, domain: str, *, waiting: bool) -> dict[str, Any]:
+    """NodeInfo. `lastUpdated` is when the node last registered or reported."""
     info = {
         "id": node.id,
         "ip": node.ip,
         "region": node.region,
         "version": node.version,
         "status": node.status,
-        "lastUpdated": iso(asked_at),
-        "lastSeenAt": iso(node.seen_at),
+        "lastUpdated": iso(node.seen_at),
         "url": node.url or _usual_url(node, domain),
         "nodeServices": node.services,
     }
