@@ -175,7 +175,7 @@ async def test_a_deleted_node_stops_serving_and_stays_away(tmp_path: Path, url: 
             async with platform.database.transaction() as connection:
                 await connection.execute(update(nodes).values(deleted_at=platform.now_ms()))
                 await connection.execute(update(enrolments).values(revoked_at=platform.now_ms()))
-                await changed(connection, ORGANISATION)
+                await changed(connection, *await connection.scalars(select(nodes.c.id)))  # as deleting a node does
             await until(lambda: node.agent.sync.revoked)
             assert node.applied[-1] == Catalog()
 
