@@ -134,11 +134,10 @@ async def test_a_client_that_leaves_before_its_answer_is_recorded_as_499(gateway
     asking = asyncio.ensure_future(gateway.call("GET", "/photos/k"))
     await broken.waiting.wait()
     before = len(gateway.recorder.usages)
-    for guest in tuple(asyncio.all_tasks()):
-        if guest.get_name().startswith("connection from"):
-            guest.cancel()
-    asking.cancel()
-    await asyncio.sleep(0.01)
+    guests = [task for task in asyncio.all_tasks() if task.get_name().startswith("connection from")]
+    for leaving in (*guests, asking):
+        leaving.cancel()
+    await asyncio.gather(*guests, asking, return_exceptions=True)
     assert len(gateway.recorder.usages) == before + 1
     assert (gateway.usage.status, gateway.usage.aborted) == (499, True)
 
