@@ -91,13 +91,16 @@ class EnvironmentLayer(Layer):
         self._known = known
         self._root = program.root
         self._variables: dict[KeyPath, str] = {}
+        for alias, usual in program.aliases.items():
+            if alias in environment:
+                self._take(alias, usual, environment[alias])
         # Shorter names first: the more exact variable adds to the JSON of the wider one.
         ours = (name for name in environment if name.startswith(program.prefix))
         for variable in sorted(ours, key=lambda name: name.count("__")):
-            self._take(variable, variable.removeprefix(program.prefix).split("__"), environment[variable])
+            self._take(variable, variable.removeprefix(program.prefix), environment[variable])
 
-    def _take(self, variable: str, words: Sequence[str], text: str) -> None:
-        path, shape = self._locate(words)
+    def _take(self, variable: str, name: str, text: str) -> None:
+        path, shape = self._locate(name.split("__"))
         try:
             value = _parsed(text, shape)
         except ValueError:

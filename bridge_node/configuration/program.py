@@ -1,7 +1,7 @@
 """Whose configuration it is: node and platform read theirs in the same way."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Generic
 
 from bridge_node.configuration.checks import Finding, check
@@ -17,6 +17,8 @@ class Program(Generic[AnySection]):
     prefix: str
     """How its environment variables begin; a program without one takes everything from a single file."""
     check: Callable[[AnySection], Iterable[Finding]]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Variables of other names, each with what stands behind the prefix in the usual one, which wins."""
 
     @property
     def root(self) -> Shape:

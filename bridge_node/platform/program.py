@@ -65,7 +65,9 @@ def _is_origin(url: str) -> bool:
         return False
 
 
-PLATFORM = Program(PlatformSettings, "BRIDGE_NODE_PLATFORM__", check)
+PLATFORM = Program(
+    PlatformSettings, "BRIDGE_NODE_PLATFORM__", check, aliases={"ORGKEYS_MAX": "LIMITS__ORGANISATION_KEYS"}
+)
 
 
 def as_toml() -> str:

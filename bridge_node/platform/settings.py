@@ -36,8 +36,12 @@ class PlatformLimits(Section):
     """For one user."""
     bad_signatures_per_minute: Count = 5
     """For one address; beyond it, plain node calls are refused before they are checked."""
+    buckets: Count = 1000
+    """Most buckets of one organisation."""
+    repositories: Count = 1000
+    """Most repositories of one organisation."""
     organisation_keys: Annotated[Count, Field(le=12)] = 5
-    """Most keys of one organisation."""
+    """Most keys of one organisation; the variable ORGKEYS_MAX sets it, too."""
 
 
 class VendorSecrets(Section):

@@ -247,3 +247,13 @@ def test_settings_that_contradict_themselves_are_named_without_their_secrets(var
         load_settings(PLATFORM, Path("/dev/null"), {variable: value})
     assert complaint in str(refusal.value)
     assert "p-of-test" not in str(refusal.value)
+
+
+def test_the_contracts_own_variable_limits_organisation_keys_and_gives_way_to_ours() -> None:
+    def limit(**environment: str) -> int:
+        return load_settings(PLATFORM, Path("/dev/null"), environment).limits.organisation_keys
+
+    assert (limit(), limit(ORGKEYS_MAX="7")) == (5, 7)
+    assert limit(ORGKEYS_MAX="7", BRIDGE_NODE_PLATFORM__LIMITS__ORGANISATION_KEYS="3") == 3
+    with pytest.raises(ConfigurationError, match="ORGKEYS_MAX"):
+        limit(ORGKEYS_MAX="13")

@@ -15,9 +15,8 @@ from bridge_node.platform.fields import AccessType, Name
 from bridge_node.platform.identifiers import new_id
 from bridge_node.platform.keypairs import new_pair
 from bridge_node.platform.requests import Here, User
-from bridge_node.platform.store import repokeys, repositories
+from bridge_node.platform.store import repokeys
 from bridge_node.platform.store.repositories import Repository
-from bridge_node.platform.store.workspaces import Membership
 from bridge_node.platform.tolerance import iso
 
 router = APIRouter(prefix="/repo/{repo_id}/apikey", tags=["repository keys"])
@@ -40,7 +39,7 @@ class KeyChange(BaseModel):
 @router.get("")
 async def list_keys(repo_id: str, user: User, platform: Here) -> dict[str, Any]:
     async with platform.database.reading() as connection:
-        await _repository(connection, user, repo_id, "READ")
+        await access.repository(connection, user, repo_id, "READ")
         keys = await repokeys.of(connection, repo_id)
     return {
         "success": True,
@@ -63,10 +62,10 @@ async def create_key(repo_id: str, wanted: NewKey, user: User, platform: Here, r
     now = platform.now_ms()
     key_id = new_id(now)
     async with platform.database.reading() as connection:
-        kind = (await _repository(connection, user, repo_id, "WRITE")).storage_type
+        kind = (await access.repository(connection, user, repo_id, "WRITE")).storage_type
     pair = await asyncio.to_thread(new_pair, kind, key_id, repo_id, platform.settings.node_domain)
     async with platform.database.transaction() as connection:
-        repository = await _repository(connection, user, repo_id, "WRITE", lock=True)
+        repository = await access.repository(connection, user, repo_id, "WRITE", lock=True)
         await repokeys.add(
             connection,
             platform.vault,
@@ -90,7 +89,7 @@ async def change_key(repo_id: str, key_id: str, wanted: KeyChange, user: User, p
     if not given:
         raise BadRequest("name or accessType is needed")
     async with platform.database.transaction() as connection:
-        repository = await _repository(connection, user, repo_id, "WRITE", lock=True)
+        repository = await access.repository(connection, user, repo_id, "WRITE", lock=True)
         await _known(connection, repo_id, key_id)
         await repokeys.change(connection, repo_id, key_id, **given)
         shown = _shown(wanted.name, wanted.access_type)
@@ -103,22 +102,11 @@ async def delete_key(repo_id: str, key_id: str, user: User, platform: Here) -> d
     """Access ends at once, on every node that hears of it."""
     now = platform.now_ms()
     async with platform.database.transaction() as connection:
-        repository = await _repository(connection, user, repo_id, "WRITE", lock=True)
+        repository = await access.repository(connection, user, repo_id, "WRITE", lock=True)
         await _known(connection, repo_id, key_id)
         await repokeys.remove(connection, repo_id, key_id, now)
         await _record(connection, Event.DELETED, key_id, repository, user, now)
     return {"success": True, "message": "deleted"}
-
-
-async def _repository(
-    connection: AsyncConnection, user: Principal, repo_id: str, wanted: Membership, *, lock: bool = False
-) -> Repository:
-    """Raises NotFound for whatever is not of the caller's organisation, Forbidden without access to its workspace."""
-    repository = await repositories.with_id(connection, user.organisation_id, repo_id, lock=lock)
-    if repository is None:
-        raise NotFound("No such repository", "NOT_FOUND")
-    await access.require(connection, user, repository.workspace_id, wanted)
-    return repository
 
 
 async def _known(connection: AsyncConnection, repo_id: str, key_id: str) -> None:

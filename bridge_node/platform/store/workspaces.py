@@ -28,6 +28,16 @@ async def of(connection: AsyncConnection, organisation_id: str) -> list[Workspac
     return [made(Workspace, row) for row in await connection.execute(wanted)]
 
 
+async def with_id(
+    connection: AsyncConnection, organisation_id: str, workspace_id: str, *, lock: bool = False
+) -> Workspace | None:
+    """A live one of this organisation; with `lock`, it is neither changed nor deleted before this transaction ends."""
+    live = (workspaces.c.organisation_id == organisation_id, workspaces.c.deleted_at.is_(None))
+    wanted = select(workspaces).where(workspaces.c.id == workspace_id, *live)
+    row = (await connection.execute(wanted.with_for_update(read=True) if lock else wanted)).one_or_none()
+    return made(Workspace, row) if row else None
+
+
 async def add(connection: AsyncConnection, workspace_id: str, organisation_id: str, name: str, now: int) -> None:
     """Raises IntegrityError for a name that is taken."""
     row = insert(workspaces).values(id=workspace_id, organisation_id=organisation_id, name=name, created_at=now)
