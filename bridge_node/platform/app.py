@@ -13,7 +13,17 @@ from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 
 from bridge_node.messages import PROTOCOL_HEADER, PROTOCOL_VERSION
-from bridge_node.platform.api import nodeconfig, nodes, nodestats, orgkeys, registration, repokeys, secrets, status
+from bridge_node.platform.api import (
+    nodeconfig,
+    nodes,
+    nodestats,
+    orgkeys,
+    registration,
+    repokeys,
+    repositories,
+    secrets,
+    status,
+)
 from bridge_node.platform.context import Platform
 from bridge_node.platform.database import DatabaseUnavailable
 from bridge_node.platform.edge import Edge
@@ -26,6 +36,7 @@ from bridge_node.platform.errors import (
     TooLarge,
     Unavailable,
 )
+from bridge_node.platform.requests import unreadable
 from bridge_node.platform.sweeps import sweep_for_ever
 from bridge_node.version import running_version
 
@@ -39,6 +50,7 @@ ROUTERS: Sequence[APIRouter] = (
     orgkeys.router,
     nodes.router,
     nodestats.router,
+    repositories.router,
     repokeys.router,
 )
 
@@ -97,10 +109,7 @@ async def _refused(request: Request, error: Any) -> Response:
 
 
 async def _unreadable(request: Request, error: Any) -> Response:
-    """Names the first field that is wrong, and quotes no value."""
-    first = error.errors()[0]
-    where = ".".join(str(step) for step in first["loc"][1:])
-    return rendered(BadRequest(f"{where}: {first['msg']}" if where else str(first["msg"])))
+    return rendered(unreadable(error))
 
 
 _OF_STATUS: dict[int, PlatformError] = {

@@ -5,6 +5,7 @@ import zlib
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request, Response
+from fastapi.exceptions import RequestValidationError
 
 from bridge_node.messages import BadMessage, Message
 from bridge_node.platform import auth
@@ -37,6 +38,13 @@ async def _user(request: Request, platform: Here) -> auth.Principal:
 
 User = Annotated[auth.Principal, Depends(_user)]
 """Who calls with a Bearer token."""
+
+
+def unreadable(error: RequestValidationError) -> BadRequest:
+    """Names the first field that is wrong, and quotes no value."""
+    first = error.errors()[0]
+    where = ".".join(str(step) for step in first["loc"][1:])
+    return BadRequest(f"{where}: {first['msg']}" if where else str(first["msg"]))
 
 
 async def node_call(request: Request, platform: Platform, route: str, refusal: type[PlatformError]) -> NodeCall:

@@ -243,7 +243,7 @@ async def test_a_mirror_keeps_its_buckets_to_itself(platform: Platform) -> None:
     mode = "BACKUP"
     buckets = [{ bucket = "backup", master = true }]
     """
-    with pytest.raises(CannotApply, match='"backup" is in a MIRROR'):
+    with pytest.raises(CannotApply, match='"backup" is in another repository: a mirror'):
         await applied(platform, mirror)
 
 

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from sqlalchemy import insert, select, update
 
 from bridge_node.crypto import orgkey
+from bridge_node.platform import documents
 from bridge_node.platform.audit import Context, Event
 from bridge_node.platform.models import audit_events, members, repositories, repository_keys
 from bridge_node.platform.store import repokeys
@@ -155,6 +156,31 @@ async def test_a_deleted_key_is_hidden_and_its_secret_forgotten(here: PlatformUn
     assert row.secret_sealed is None
     assert (await here.call("DELETE", f"{KEYS}/{made['id']}")).status_code == 404
     assert (await here.call("PUT", f"{KEYS}/{made['id']}", json={"name": "back"})).status_code == 404
+
+
+async def test_a_key_may_be_limited_to_buckets_of_its_repository(here: PlatformUnderTest) -> None:
+    made = await create(here, buckets=["bucket-1"])
+    listed = {key["id"]: key for key in (await here.call("GET", KEYS)).json()["keys"]}
+    assert listed[made["id"]]["buckets"] == ["bucket-1"]
+    assert "buckets" not in listed["key-1"]
+    async with here.platform.database.reading() as connection:
+        document = await documents.build(connection, here.platform.vault, "repo-1")
+    assert {key.id: key.buckets for key in document.keys} == {made["id"]: ("media",), "key-1": None}
+    for buckets in (["bucket-2"], ["bucket-1", "nowhere"]):
+        body = {"name": "n", "accessType": "READ", "buckets": buckets}
+        assert (await here.call("POST", KEYS, json=body)).status_code == 404
+        assert (await here.call("PUT", f"{KEYS}/key-1", json={"buckets": buckets})).status_code == 404
+    changes: list[list[str] | None] = [None, [], ["bucket-1"]]
+    for limits in changes:
+        assert (await here.call("PUT", f"{KEYS}/{made['id']}", json={"buckets": limits})).status_code == 200
+        (key,) = await here.rows(select(repository_keys).where(repository_keys.c.id == made["id"]))
+        assert key.buckets == limits
+
+
+async def test_when_a_key_was_last_used_is_shown_once_it_was(here: PlatformUnderTest) -> None:
+    await here.change(update(repository_keys).where(repository_keys.c.id == "key-1").values(last_used_at=1000))
+    (key,) = (await here.call("GET", KEYS)).json()["keys"]
+    assert key["lastUsedAt"] == "1970-01-01T00:00:01.000Z"
 
 
 CALLS: list[tuple[str, str, dict[str, Any] | None]] = [

@@ -1,39 +1,48 @@
 """Access keys of a repository (contract §3)."""
 
 import asyncio
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
 from pydantic import AliasChoices, BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bridge_node.platform import access, audit
+from bridge_node.platform.api.shapes import repository_key
 from bridge_node.platform.audit import Context, Event
 from bridge_node.platform.auth import Principal
 from bridge_node.platform.errors import BadRequest, NotFound
-from bridge_node.platform.fields import AccessType, Name
+from bridge_node.platform.fields import AccessType, Identifier, Name
 from bridge_node.platform.identifiers import new_id
 from bridge_node.platform.keypairs import new_pair
 from bridge_node.platform.requests import Here, User
-from bridge_node.platform.store import repokeys
+from bridge_node.platform.store import attachments, repokeys
+from bridge_node.platform.store.buckets import Bucket
 from bridge_node.platform.store.repositories import Repository
-from bridge_node.platform.tolerance import iso
 
 router = APIRouter(prefix="/repo/{repo_id}/apikey", tags=["repository keys"])
 
 _TYPE = AliasChoices("accessType", "access")
 
 
+Limits = Annotated[list[Identifier], Field(max_length=1000)]
+"""Ids of the only buckets that a key opens: our own extension."""
+
+
 class NewKey(BaseModel):
+    """`buckets` limits a key to some of the repository's; without it, it opens all of them, and whole accounts."""
+
     name: Name
     access_type: AccessType = Field(validation_alias=_TYPE)
+    buckets: Limits | None = None
 
 
 class KeyChange(BaseModel):
-    """What is left out stays as it is."""
+    """What is left out stays as it is. `buckets: null` takes the limits away."""
 
     name: Name | None = None
     access_type: AccessType | None = Field(default=None, validation_alias=_TYPE)
+    buckets: Limits | None = None
 
 
 @router.get("")
@@ -41,19 +50,7 @@ async def list_keys(repo_id: str, user: User, platform: Here) -> dict[str, Any]:
     async with platform.database.reading() as connection:
         await access.repository(connection, user, repo_id, "READ")
         keys = await repokeys.of(connection, repo_id)
-    return {
-        "success": True,
-        "keys": [
-            {
-                "id": key.id,
-                "name": key.name,
-                "accessType": key.access,
-                "key": key.key,
-                "createdAt": iso(key.created_at),
-            }
-            for key in keys
-        ],
-    }
+    return {"success": True, "keys": [repository_key(key) for key in keys]}
 
 
 @router.post("")
@@ -66,6 +63,7 @@ async def create_key(repo_id: str, wanted: NewKey, user: User, platform: Here, r
     pair = await asyncio.to_thread(new_pair, kind, key_id, repo_id, platform.settings.node_domain)
     async with platform.database.transaction() as connection:
         repository = await access.repository(connection, user, repo_id, "WRITE", lock=True)
+        await _require_attached(connection, repo_id, wanted.buckets)
         await repokeys.add(
             connection,
             platform.vault,
@@ -76,8 +74,9 @@ async def create_key(repo_id: str, wanted: NewKey, user: User, platform: Here, r
             now,
             name=wanted.name,
             access=wanted.access_type,
+            buckets=wanted.buckets,
         )
-        await _record(connection, Event.CREATED, key_id, repository, user, now, _shown(wanted.name, wanted.access_type))
+        await _record(connection, Event.CREATED, key_id, repository, user, now, _shown(wanted))
     response.headers["Cache-Control"] = "no-store"
     return {"success": True, "id": key_id, "key": pair.key, "secret": pair.secret}
 
@@ -85,15 +84,17 @@ async def create_key(repo_id: str, wanted: NewKey, user: User, platform: Here, r
 @router.put("/{key_id}")
 async def change_key(repo_id: str, key_id: str, wanted: KeyChange, user: User, platform: Here) -> dict[str, Any]:
     values = {"name": wanted.name, "access": wanted.access_type}
-    given = {column: value for column, value in values.items() if value is not None}
+    given: dict[str, Any] = {column: value for column, value in values.items() if value is not None}
+    if "buckets" in wanted.model_fields_set:
+        given["buckets"] = None if wanted.buckets is None else sorted(wanted.buckets)
     if not given:
         raise BadRequest("name or accessType is needed")
     async with platform.database.transaction() as connection:
         repository = await access.repository(connection, user, repo_id, "WRITE", lock=True)
         await _known(connection, repo_id, key_id)
+        await _require_attached(connection, repo_id, wanted.buckets)
         await repokeys.change(connection, repo_id, key_id, **given)
-        shown = _shown(wanted.name, wanted.access_type)
-        await _record(connection, Event.UPDATED, key_id, repository, user, platform.now_ms(), shown)
+        await _record(connection, Event.UPDATED, key_id, repository, user, platform.now_ms(), _shown(wanted))
     return {"success": True, "message": "updated"}
 
 
@@ -114,8 +115,18 @@ async def _known(connection: AsyncConnection, repo_id: str, key_id: str) -> None
         raise NotFound("No such key in this repository", "NOT_FOUND")
 
 
-def _shown(name: str | None, access_type: str | None) -> dict[str, str]:
-    return {key: value for key, value in {"name": name, "accessType": access_type}.items() if value is not None}
+async def _require_attached(connection: AsyncConnection, repo_id: str, limits: list[str] | None) -> None:
+    if limits:
+        attached = {
+            one.target.id for one in await attachments.of(connection, repo_id) if isinstance(one.target, Bucket)
+        }
+        if not attached.issuperset(limits):
+            raise NotFound("No such bucket in this repository", "NOT_FOUND")
+
+
+def _shown(wanted: NewKey | KeyChange) -> dict[str, Any]:
+    values = {"name": wanted.name, "accessType": wanted.access_type, "buckets": wanted.buckets}
+    return {key: value for key, value in values.items() if value is not None}
 
 
 async def _record(
@@ -125,7 +136,7 @@ async def _record(
     repository: Repository,
     user: Principal,
     now: int,
-    shown: dict[str, str] | None = None,
+    shown: dict[str, Any] | None = None,
 ) -> None:
     await audit.record(
         connection,

@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from bridge_node.platform.store.attachments import Attachment
 from bridge_node.platform.store.buckets import Bucket
+from bridge_node.platform.store.repokeys import RepositoryKey
 from bridge_node.platform.store.repositories import Repository
 from bridge_node.platform.tolerance import iso
 
@@ -46,6 +48,53 @@ def storage_repo_basic(repository: Repository) -> dict[str, Any]:
         "storageType": repository.storage_type,
         "createdAt": iso(repository.created_at),
     }
+
+
+def storage_repository(
+    repository: Repository, attached: Iterable[Attachment], keys: Iterable[RepositoryKey]
+) -> dict[str, Any]:
+    """Repo, under today's names and those of older clients."""
+    parts = list(attached)
+    return {
+        **storage_repo_basic(repository),
+        "mode": repository.mode,
+        "workspaceId": repository.workspace_id,
+        "buckets": [_part(one, "bucket") for one in parts],
+        "units": [_part(one, "unit") for one in parts],
+        "apiKeys": [repository_key(key) for key in keys],
+        "disabled": repository.disabled,
+        **_given({"walletAddress": repository.wallet_address}),
+        **_extended(repository.options),
+    }
+
+
+def _part(one: Attachment, word: str) -> dict[str, Any]:
+    """RepoBucketInfo; whole accounts are our extension."""
+    target = one.target
+    named: dict[str, Any] = {"apiKeyUuid": target.id, "account": True}
+    if isinstance(target, Bucket):
+        named = {"bucketId": target.id, "unitId": target.id, word: storage_bucket(target)}
+    return {"folder": one.folder, "master": one.master, **named, **_extended(one.options)}
+
+
+def repository_key(key: RepositoryKey) -> dict[str, Any]:
+    """ApiKey; `lastUsedAt` and `buckets` are our extensions, there when there is something to tell."""
+    shown: dict[str, Any] = {
+        "id": key.id,
+        "name": key.name,
+        "accessType": "WRITE" if key.access == "READWRITE" else key.access,  # WRITE reads, too
+        "key": key.key,
+        "createdAt": iso(key.created_at),
+    }
+    if key.last_used_at is not None:
+        shown["lastUsedAt"] = iso(key.last_used_at)
+    if key.buckets is not None:
+        shown["buckets"] = key.buckets
+    return shown
+
+
+def _extended(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {"options": dict(options)} if options else {}
 
 
 def _given(values: Mapping[str, str | None]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import TypeVar
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bridge_node.platform.apply.accounts import drop_buckets, drop_provider_keys, put_buckets, put_provider_keys
-from bridge_node.platform.apply.contents import drop_repositories, put_repositories
+from bridge_node.platform.apply.contents import check_repositories, drop_repositories, put_repositories
 from bridge_node.platform.apply.declaration import Declaration, program
 from bridge_node.platform.apply.site import CannotApply, Change, NewKey, Outcome, Site
 from bridge_node.platform.context import Platform
@@ -40,6 +40,7 @@ async def _run(site: Site, declared: Declaration) -> None:
     buckets = await put_buckets(site, declared.buckets, keys)
     await put_repositories(site, declared.repositories, buckets, keys)
     await drop_repositories(site, declared.repositories)
+    await check_repositories(site, declared.repositories)
     await drop_buckets(site, declared.buckets)
     await drop_provider_keys(site, declared.provider_keys)
 

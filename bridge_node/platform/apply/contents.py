@@ -1,10 +1,10 @@
 """Repositories of a declaration, with what they are made of and the keys that open them."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from bridge_node.platform import rules
 from bridge_node.platform.apply.declaration import DeclaredKey, DeclaredRepository
 from bridge_node.platform.apply.site import CannotApply, NewKey, Site, described, differing
 from bridge_node.platform.keypairs import new_pair
@@ -25,10 +25,7 @@ async def put_repositories(
             raise CannotApply(f'a repository of another workspace is called "{name}"')
         repository_id = await _put_repository(site, name, wanted, there.get(name))
         await _attach(site, name, repository_id, _attachments(wanted, buckets, provider_keys))
-        await _check(site, name, repository_id, wanted.mode)
         await _put_keys(site, name, repository_id, wanted, buckets)
-    if shared := await repositories.mirrored_elsewhere(site.connection, site.organisation_id):
-        raise CannotApply(f'bucket "{shared[0]}" is in a MIRROR, so it may be in no other repository')
 
 
 async def _put_repository(site: Site, name: str, wanted: DeclaredRepository, there: Repository | None) -> str:
@@ -90,21 +87,17 @@ async def _attach(
                 await site.leave("attachment", f"{name} of {repository}")
 
 
-async def _check(site: Site, name: str, repository_id: str, mode: str) -> None:
+async def check_repositories(site: Site, declared: Collection[str]) -> None:
     """What was there already, and is not pruned, may contradict what the file adds."""
-    attached = await attachments.of(site.connection, repository_id)
-    if mode == "MIRROR":
-        if sum(one.master for one in attached) != 1:
-            raise CannotApply(f'the mirror "{name}" would not have exactly one master')
-        return
-    names = Counter(
-        shown
-        for one in attached
-        for shown in {one.target.bucket if isinstance(one.target, Bucket) else "", one.folder.removeprefix("/")} - {""}
-    )
-    for shown, count in names.items():
-        if count > 1:
-            raise CannotApply(f'"{shown}" would be the name of {count} buckets of repository "{name}"')
+    there = await repositories.of(site.connection, site.organisation_id, [site.workspace.id])
+    present = [one for one in there if one.name in declared]
+    attached = await attachments.of_all(site.connection, [one.id for one in present])
+    for repository in present:
+        parts = attached[repository.id]
+        ids = [one.target.id for one in parts]
+        elsewhere = await attachments.modes_elsewhere(site.connection, ids, repository.id)
+        if found := rules.breach(repository.mode, parts, elsewhere):
+            raise CannotApply(f'repository "{repository.name}": {found.message}')
 
 
 # keys

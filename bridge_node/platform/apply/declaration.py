@@ -3,48 +3,23 @@
 Read as the configuration is: every problem at once, and secrets by reference.
 """
 
-import json
 from collections.abc import Iterator
 from functools import partial
 from itertools import combinations
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
 from bridge_node.configuration.checks import Finding
 from bridge_node.configuration.problems import KeyPath, quoted
 from bridge_node.configuration.program import Program
-from bridge_node.platform import tolerance
 from bridge_node.platform.endpoints import is_private, normalised
-from bridge_node.platform.fields import AccessType, Name
+from bridge_node.platform.fields import AccessType, Mode, Name, Options, ShortText, Spoken, StorageType
 from bridge_node.platform.settings import PlatformSettings
 from bridge_node.platform.store.providerkeys import storage_type_of
 from bridge_node.settings import Location, Secret, Section
 
-_LONGEST_OPTIONS = 16 * 1024
-
-
-def _storage_type(value: object) -> object:
-    return tolerance.storage_type(value) if isinstance(value, str) else value
-
-
-def _mode(value: object) -> object:
-    return tolerance.mode(value) if isinstance(value, str) else value
-
-
-def _json(options: dict[str, Any]) -> dict[str, Any]:
-    try:
-        text = json.dumps(options, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise ValueError("must hold texts, numbers, booleans, lists and tables only") from error
-    if len(text) > _LONGEST_OPTIONS:
-        raise ValueError("is too large")
-    return options
-
-
 Endpoint = Annotated[str, Field(max_length=512), AfterValidator(normalised)]
-ShortText = Annotated[str, Field(max_length=1024)]
-Options = Annotated[dict[str, Any], AfterValidator(_json)]
 
 
 class DeclaredProviderKey(Section):
@@ -71,7 +46,7 @@ class DeclaredBucket(Section):
 
     bucket: Annotated[str, Field(min_length=1, max_length=255)]
     """Its real name."""
-    storage_type: Annotated[Literal["S3", "GCS", "BLOB", "LOCAL"], BeforeValidator(_storage_type)] = "S3"
+    storage_type: StorageType = "S3"
     """What is spoken there."""
     provider_key: str = ""
     """The name of a provider key, instead of `key` and `secret`."""
@@ -123,9 +98,9 @@ class DeclaredKey(Section):
 class DeclaredRepository(Section):
     """What an application addresses: buckets, and the keys that open them."""
 
-    storage_type: Annotated[Literal["S3", "GCS", "BLOB"], BeforeValidator(_storage_type)] = "S3"
+    storage_type: Spoken = "S3"
     """What its clients speak."""
-    mode: Annotated[Literal["NORMAL", "MIRROR"], BeforeValidator(_mode)] = "NORMAL"
+    mode: Mode = "NORMAL"
     """`NORMAL`: each bucket under its name; `MIRROR`: copies of one master."""
     disabled: bool = False
     """Whether nodes refuse to serve it."""

@@ -58,10 +58,20 @@ async def of(
     return [made(Bucket, row) for row in await connection.execute(wanted.order_by(buckets.c.id.desc()))]
 
 
-async def attached_to(connection: AsyncConnection, repository_id: str) -> dict[str, Bucket]:
-    """The live ones of a repository, by id."""
+async def with_ids(
+    connection: AsyncConnection, organisation_id: str, ids: Collection[str], *, lock: bool = False
+) -> dict[str, Bucket]:
+    """Live ones of this organisation, by id; with `lock`, none is changed or deleted before this transaction ends."""
+    live = (buckets.c.organisation_id == organisation_id, buckets.c.deleted_at.is_(None))
+    wanted = select(buckets).where(buckets.c.id.in_(ids), *live).order_by(buckets.c.id)
+    rows = await connection.execute(wanted.with_for_update(read=True) if lock else wanted)
+    return {row.id: made(Bucket, row) for row in rows}
+
+
+async def attached_to(connection: AsyncConnection, repository_ids: Collection[str]) -> dict[str, Bucket]:
+    """The live ones of these repositories, by id."""
     attached = select(repository_buckets.c.bucket_id).where(
-        repository_buckets.c.repository_id == repository_id, repository_buckets.c.deleted_at.is_(None)
+        repository_buckets.c.repository_id.in_(repository_ids), repository_buckets.c.deleted_at.is_(None)
     )
     wanted = select(buckets).where(buckets.c.id.in_(attached), buckets.c.deleted_at.is_(None))
     return {row.id: made(Bucket, row) for row in await connection.execute(wanted)}

@@ -66,10 +66,20 @@ async def of(
     return [made(ProviderKey, row) for row in await connection.execute(wanted.order_by(provider_keys.c.id.desc()))]
 
 
-async def reaching(connection: AsyncConnection, repository_id: str) -> dict[str, ProviderKey]:
-    """Those that a repository's attachments are reached by, by id."""
+async def with_ids(
+    connection: AsyncConnection, organisation_id: str, ids: Collection[str], *, lock: bool = False
+) -> dict[str, ProviderKey]:
+    """Those of this organisation, by id; with `lock`, none is changed or deleted before this transaction ends."""
+    wanted = select(provider_keys).where(provider_keys.c.organisation_id == organisation_id)
+    wanted = wanted.where(provider_keys.c.id.in_(ids)).order_by(provider_keys.c.id)
+    rows = await connection.execute(wanted.with_for_update(read=True) if lock else wanted)
+    return {row.id: made(ProviderKey, row) for row in rows}
+
+
+async def reaching(connection: AsyncConnection, repository_ids: Collection[str]) -> dict[str, ProviderKey]:
+    """Those that the attachments of these repositories are reached by, by id."""
     attached = repository_buckets.c
-    in_it = (attached.repository_id == repository_id, attached.deleted_at.is_(None))
+    in_it = (attached.repository_id.in_(repository_ids), attached.deleted_at.is_(None))
     through_buckets = select(buckets.c.provider_key_id).join(repository_buckets, attached.bucket_id == buckets.c.id)
     wanted = select(provider_keys).where(
         or_(

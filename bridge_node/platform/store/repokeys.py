@@ -50,11 +50,17 @@ class Pair:
 
 async def of(connection: AsyncConnection, repository_id: str) -> list[RepositoryKey]:
     """Live ones, newest first."""
-    live = (repository_keys.c.repository_id == repository_id, repository_keys.c.deleted_at.is_(None))
-    wanted = (
-        select(repository_keys).where(*live).order_by(repository_keys.c.created_at.desc(), repository_keys.c.id.desc())
-    )
-    return [made(RepositoryKey, row) for row in await connection.execute(wanted)]
+    return (await of_all(connection, [repository_id]))[repository_id]
+
+
+async def of_all(connection: AsyncConnection, repository_ids: Collection[str]) -> dict[str, list[RepositoryKey]]:
+    """Live ones of each of these repositories, newest first."""
+    live = (repository_keys.c.repository_id.in_(repository_ids), repository_keys.c.deleted_at.is_(None))
+    newest_first = (repository_keys.c.created_at.desc(), repository_keys.c.id.desc())
+    found: dict[str, list[RepositoryKey]] = {one: [] for one in repository_ids}
+    for row in await connection.execute(select(repository_keys).where(*live).order_by(*newest_first)):
+        found[row.repository_id].append(made(RepositoryKey, row))
+    return found
 
 
 async def with_id(connection: AsyncConnection, repository_id: str, key_id: str) -> RepositoryKey | None:
@@ -105,6 +111,14 @@ async def remove(connection: AsyncConnection, repository_id: str, key_id: str, n
     """Access ends at once; the secret is forgotten."""
     gone = update(repository_keys).where(_is(repository_id, key_id))
     await connection.execute(gone.values(deleted_at=now, secret_sealed=None))
+    await revisions.repository_changed(connection, repository_id)
+
+
+async def remove_all(connection: AsyncConnection, repository_id: str, now: int) -> None:
+    """Those of a repository that goes."""
+    live = (repository_keys.c.repository_id == repository_id, repository_keys.c.deleted_at.is_(None))
+    gone = update(repository_keys).where(*live).values(deleted_at=now, secret_sealed=None)
+    await connection.execute(gone)
     await revisions.repository_changed(connection, repository_id)
 
 

@@ -6,11 +6,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, func, select, update
+from sqlalchemy import ColumnElement, and_, func, select, update
 from sqlalchemy import insert as new
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bridge_node.platform.models import buckets, repositories, repository_buckets
+from bridge_node.platform.models import repositories
 from bridge_node.platform.store import revisions
 from bridge_node.platform.store.sql import made
 from bridge_node.platform.vault import Vault
@@ -57,13 +57,22 @@ async def with_id(
 
 
 async def of(
-    connection: AsyncConnection, organisation_id: str, workspace_ids: Collection[str] | None = None
+    connection: AsyncConnection,
+    organisation_id: str,
+    workspace_ids: Collection[str] | None = None,
+    *,
+    ids: Collection[str] | None = None,
+    wallet_address: str | None = None,
 ) -> list[Repository]:
-    """Live ones of an organisation, or of some of its workspaces; newest first."""
+    """Live ones of an organisation, or of some of its workspaces; newest first. What is not given filters nothing."""
     live = (repositories.c.organisation_id == organisation_id, repositories.c.deleted_at.is_(None))
     wanted = select(repositories).where(*live)
     if workspace_ids is not None:
         wanted = wanted.where(repositories.c.workspace_id.in_(workspace_ids))
+    if ids is not None:
+        wanted = wanted.where(repositories.c.id.in_(ids))
+    if wallet_address is not None:
+        wanted = wanted.where(repositories.c.wallet_address == wallet_address)
     return [made(Repository, row) for row in await connection.execute(wanted.order_by(repositories.c.id.desc()))]
 
 
@@ -73,22 +82,17 @@ async def lock_all(connection: AsyncConnection, organisation_id: str) -> None:
     await connection.execute(wanted.order_by(repositories.c.id).with_for_update())
 
 
-async def mirrored_elsewhere(connection: AsyncConnection, organisation_id: str) -> list[str]:
-    """Names of buckets that are in a MIRROR and in another live repository too, which no organisation may have."""
-    attached = repository_buckets.c
-    wanted = (
-        select(buckets.c.name)
-        .join(repository_buckets, attached.bucket_id == buckets.c.id)
-        .join(repositories, repositories.c.id == attached.repository_id)
-        .where(repositories.c.organisation_id == organisation_id)
-        .where(attached.deleted_at.is_(None), repositories.c.deleted_at.is_(None))
-        .group_by(buckets.c.name)
-        .having(
-            func.count(repositories.c.id.distinct()) > 1, func.count(case((repositories.c.mode == "MIRROR", 1))) > 0
-        )
-        .order_by(buckets.c.name)
-    )
-    return list((await connection.execute(wanted)).scalars())
+async def named(connection: AsyncConnection, organisation_id: str, name: str) -> str | None:
+    """The id of the live one of that name."""
+    live = (repositories.c.organisation_id == organisation_id, repositories.c.deleted_at.is_(None))
+    found = await connection.execute(select(repositories.c.id).where(repositories.c.name == name, *live))
+    return found.scalar_one_or_none()
+
+
+async def count(connection: AsyncConnection, organisation_id: str) -> int:
+    """How many live ones an organisation has."""
+    live = (repositories.c.organisation_id == organisation_id, repositories.c.deleted_at.is_(None))
+    return (await connection.execute(select(func.count()).where(*live))).scalar_one()
 
 
 async def add(
