@@ -1,6 +1,7 @@
 """The operator's port: reading only, on loopback by default, never a client port (promise 22)."""
 
 import json
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -51,10 +52,10 @@ class Admin:
         )
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=CLOSING_SECONDS)
 
-    async def open(self, host: str, port: int) -> int:
-        """Returns the port. Raises OSError when it cannot be had."""
+    async def open(self, host: str, port: int, opened: socket.socket | None = None) -> int:
+        """Returns the port, that of a socket which is `opened` already. Raises OSError when it cannot be had."""
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port)
+        site = web.SockSite(self._runner, opened) if opened else web.TCPSite(self._runner, host, port)
         await site.start()
         return int(self._runner.addresses[0][1])
 

@@ -9,8 +9,9 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -46,8 +47,6 @@ CERTIFICATE_SECONDS = 60.0
 UNUSABLE = (access.Unwritable, RootUnusable, ValueError, OSError)
 """What is raised by what a configuration names and this machine does not have."""
 
-OnReady = Callable[[Sequence[str], str], None]
-
 log = structlog.get_logger()
 
 
@@ -55,20 +54,39 @@ class CannotStart(Exception):
     """Something that the node needs cannot be had; the message is one line for the operator."""
 
 
-def run(config: Path, environment: Mapping[str, str], *, on_ready: OnReady | None = None) -> int:
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Sockets that are open already, in place of those that the settings name."""
+
+    slots: Sequence[Sequence[socket.socket]]
+    """For each listener one a worker: `gateway.listeners.bind`."""
+    admin: socket.socket
+
+
+def run(
+    config: Path,
+    environment: Mapping[str, str],
+    *,
+    ports: Ports | None = None,
+    around: AbstractAsyncContextManager[object] | None = None,
+) -> int:
     """Runs a node until signals end it, and returns the exit code: 0 when it drained, 1 when it was made to stop.
 
-    `on_ready` is called once, with the listeners' URLs and the admin port's (empty without one), when every worker
-    listens. Raises ConfigurationError or CannotStart when the node cannot be started.
+    `around` is entered before the node starts, and left when it is gone. Raises ConfigurationError or CannotStart when
+    the node cannot be started.
     """
     keep_secrets_in_memory()
     logging.configure(Log())  # until the settings say how; structlog's own default prints variables of errors
     settings = configuration.load(config, environment).settings
     catalog = standalone.from_settings(settings)
     logging.configure(settings.log, journal_stream=environment.get("JOURNAL_STREAM", ""), process="supervisor")
-    daemon = Daemon(config, environment, settings, catalog)
+
+    async def live() -> int:
+        async with around or nullcontext():
+            return await Daemon(config, environment, settings, catalog, ports).live()
+
     try:
-        return uvloop.run(daemon.live(on_ready))
+        return uvloop.run(live())
     except BaseExceptionGroup as group:
         cause = _first(group)
         if isinstance(cause, CannotStart | WorkersDoNotStart):
@@ -80,8 +98,16 @@ def run(config: Path, environment: Mapping[str, str], *, on_ready: OnReady | Non
 class Daemon:
     """One life of the supervisor."""
 
-    def __init__(self, config: Path, environment: Mapping[str, str], settings: Settings, catalog: Catalog) -> None:
+    def __init__(
+        self,
+        config: Path,
+        environment: Mapping[str, str],
+        settings: Settings,
+        catalog: Catalog,
+        ports: Ports | None = None,
+    ) -> None:
         self._config = config
+        self._ports = ports
         self._environment = environment
         self._settings = settings
         self._own = catalog
@@ -102,10 +128,10 @@ class Daemon:
         self._agent: Agent | None = None
         self._side: set[asyncio.Task[None]] = set()
 
-    async def live(self, on_ready: OnReady | None) -> int:
+    async def live(self) -> int:
         async with AsyncExitStack() as self._held, asyncio.TaskGroup() as self._tasks:
             self._held.push_async_callback(self._pool.close)
-            await self._start(on_ready)
+            await self._start()
             await self._run()
             code = await self._drain()
             for task in tuple(self._side):
@@ -114,7 +140,7 @@ class Daemon:
 
     # --- start -----------------------------------------------------------------------------------------------------
 
-    async def _start(self, on_ready: OnReady | None) -> None:
+    async def _start(self) -> None:
         for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._signals.put_nowait, number)
         try:
@@ -138,8 +164,6 @@ class Daemon:
             self._agent_task = self._keep_running("platform", self._agent.run())
         self._notifier.ready()
         log.info("serving", listeners=urls, admin=admin_url, workers=len(slots))
-        if on_ready:
-            on_ready(urls, admin_url)
 
     def _make_backends(self, catalog: Catalog) -> None:
         """Shows that each can be used, and keeps other nodes off our directories for as long as we live."""
@@ -184,8 +208,8 @@ class Daemon:
         """The sockets of each slot, and where clients reach them."""
         workers = self._settings.gateway.workers or cores.available()
         by_listener, urls = [], []
-        for listener in self._settings.gateway.listeners:
-            sockets = bind(listener.host, listener.port, workers)
+        for index, listener in enumerate(self._settings.gateway.listeners):
+            sockets = self._ports.slots[index] if self._ports else bind(listener.host, listener.port, workers)
             for each in sockets:
                 self._held.callback(each.close)
             by_listener.append(sockets)
@@ -205,7 +229,7 @@ class Daemon:
         admin = Admin(self._report)
         self._held.push_async_callback(admin.close)
         try:
-            port = await admin.open(settings.host, settings.port)
+            port = await admin.open(settings.host, settings.port, self._ports and self._ports.admin)
         except OSError as error:
             reason = os.strerror(error.errno or 0).lower()
             raise CannotStart(f"admin port {settings.host}:{settings.port}: {reason}") from error

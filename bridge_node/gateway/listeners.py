@@ -6,6 +6,7 @@ import socket
 import ssl
 import stat
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,31 +26,57 @@ class CannotListen(Exception):
 
 
 def bind(host: str, port: int, slots: int) -> list[socket.socket]:
-    """One bound socket a worker slot, all on one port, between which the kernel spreads connections (SO_REUSEPORT).
+    """One listening socket a worker slot, all on one port, between which the kernel spreads connections (SO_REUSEPORT).
 
-    A plain bind comes first, because with SO_REUSEPORT a second node of the same user would silently share the port
-    (promise 23). Port 0 lets the kernel choose. The sockets listen once the kernel is told to, by whoever accepts.
-    Raises CannotListen.
+    A claim comes first, because with SO_REUSEPORT a second node of the same user would silently share the port
+    (promise 23). Port 0 lets the kernel choose. Connections wait for whoever accepts. Raises CannotListen.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        with _bound(family, address, reuse_port=False) as probe:
-            address = (address[0], probe.getsockname()[1], *address[2:])
-        return [_bound(family, address, reuse_port=True) for _ in range(slots)]
+        with _claimed(family, address) as claim, ExitStack() as made:
+            address = (address[0], claim.getsockname()[1], *address[2:])
+            found = [made.enter_context(_listening(family, address)) for _ in range(slots)]
+            made.pop_all()
     except OSError as error:
         problem = _PROBLEMS.get(error.errno or 0) or f"cannot be opened: {error.strerror}"
         raise CannotListen(f"{host}:{port} {problem}") from error
+    return found
 
 
-def _bound(family: int, address: tuple[object, ...], *, reuse_port: bool) -> socket.socket:
+def _claimed(family: int, address: tuple[object, ...]) -> socket.socket:
+    """A port that nobody else has, held until the slots listen: nodes that start together never get the same one.
+
+    It listens, because sockets that are only bound share a port as soon as both say SO_REUSEADDR, which they do for the
+    sake of the last run's connections. That the slots may join it is said afterwards.
+    """
+    claim = _bound(family, address)
+    try:
+        claim.listen(0)
+        claim.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    except BaseException:
+        claim.close()
+        raise
+    return claim
+
+
+def _listening(family: int, address: tuple[object, ...]) -> socket.socket:
+    slot = _bound(family, address, socket.SO_REUSEPORT)
+    try:
+        slot.listen()
+    except BaseException:
+        slot.close()
+        raise
+    return slot
+
+
+def _bound(family: int, address: tuple[object, ...], *options: int) -> socket.socket:
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setblocking(False)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if reuse_port:
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        for option in (socket.SO_REUSEADDR, *options):
+            bound.setsockopt(socket.SOL_SOCKET, option, 1)
         bound.bind(address)
     except BaseException:
         bound.close()

@@ -34,15 +34,18 @@ async def serve(
     migrate: bool = False,
     on_ready: Callable[[str], None] | None = None,
     stop: asyncio.Event | None = None,
+    listening: socket.socket | None = None,
 ) -> None:
     """Serves until `stop` is set; without one, until SIGTERM or SIGINT. `on_ready` gets the URL once it answers.
+
+    `listening` is a socket that is open already, in place of the one that the settings name.
 
     With `migrate`, brings the schema up to date before; else raises WrongSchema when it is not. Raises OSError when
     the port cannot be had, CannotServe, and what `context.assemble` raises.
     """
     ending = stop or _set_by_signals()
     await _prepare_schema(settings, migrate=migrate)
-    with closing(_bound(settings)) as listening:
+    with closing(listening or _bound(settings)) as listening:
         url = _url(listening)
         if not settings.external_urls:
             settings = settings.model_copy(update={"external_urls": (url,)})

@@ -1,10 +1,14 @@
 """Sockets that are found in use, certificates by name, and files that change under a running listener."""
 
 import asyncio
+import contextlib
 import datetime
+import itertools
 import socket
 import ssl
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,6 +17,7 @@ from cryptography import x509
 
 from bridge_node.gateway.listeners import CannotListen, Certificates, bind
 from bridge_node.settings import Limits, Tls
+from tests.servers import free_ports
 from tests.unit.http_peer import echo, serving, until
 
 GET = b"GET /b/k HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -92,6 +97,32 @@ def test_a_port_in_use_is_found_even_where_it_could_be_shared(shared: bool) -> N
             bind("127.0.0.1", port, 2)
 
 
+def test_a_port_is_taken_before_anybody_accepts_there() -> None:
+    with contextlib.ExitStack() as held:
+        for slot in bind("127.0.0.1", 0, 2):
+            held.enter_context(slot)
+        port = slot.getsockname()[1]
+        with pytest.raises(CannotListen, match="is in use by another process"):
+            bind("127.0.0.1", port, 2)
+
+
+def test_of_nodes_that_start_together_at_most_one_gets_the_port() -> None:
+    def attempt(port: int) -> list[socket.socket]:
+        begin.wait(10)
+        try:
+            return bind("127.0.0.1", port, 2)
+        except CannotListen:
+            return []
+
+    begin = threading.Barrier(4)
+    with ThreadPoolExecutor(4) as nodes:
+        for port in free_ports(30):
+            won = [slots for slots in nodes.map(attempt, [port] * 4) if slots]
+            for slot in itertools.chain(*won):
+                slot.close()
+            assert len(won) <= 1
+
+
 def test_an_address_of_another_machine_or_no_address_is_named() -> None:
     with pytest.raises(CannotListen, match=r"192\.0\.2\.1:0 is not an address of this machine"):
         bind("192.0.2.1", 0, 1)
@@ -101,7 +132,6 @@ def test_an_address_of_another_machine_or_no_address_is_named() -> None:
 
 async def test_a_replacement_inherits_what_queued_at_its_slot() -> None:
     [slot] = bind("127.0.0.1", 0, 1)
-    slot.listen()
     with socket.create_connection(slot.getsockname()) as early:
         early.sendall(GET)
         async with serving(listening=slot):
