@@ -229,7 +229,7 @@ class Daemon:
         admin = Admin(self._report)
         self._held.push_async_callback(admin.close)
         try:
-            port = await admin.open(settings.host, settings.port, self._ports and self._ports.admin)
+            port = await admin.open(settings.host, settings.port, self._ports.admin if self._ports else None)
         except OSError as error:
             reason = os.strerror(error.errno or 0).lower()
             raise CannotStart(f"admin port {settings.host}:{settings.port}: {reason}") from error

@@ -47,7 +47,7 @@ def serve(
     Exit codes: 0 stopped, 1 something failed, 2 the configuration cannot be used, 3 the database cannot be reached.
     """
     settings = _settings(config)
-    with _complaints():
+    with complaints():
         import uvloop
 
         from bridge_node.hardening import keep_secrets_in_memory
@@ -77,7 +77,7 @@ def bootstrap(
     configuration names none: back it up, without it no stored secret opens again.
     """
     settings = _settings(config)
-    with _complaints():
+    with complaints():
         from bridge_node.platform.bootstrap import Wanted, make_master_key
         from bridge_node.platform.bootstrap import bootstrap as bootstrapping
 
@@ -110,7 +110,7 @@ def token(
     settings = _settings(config)
     if not settings.own_tokens:
         raise complain("own_tokens is false: the platform would not accept it", Exit.CONFIGURATION)
-    with _complaints():
+    with complaints():
         from bridge_node.platform.tokens import NoSuchUser, token_of
 
         try:
@@ -123,7 +123,7 @@ def token(
 def migrate(config: ConfigFile = DEFAULT_CONFIG) -> None:
     """Bring the database's schema up to date: forward, from any earlier version."""
     settings = _settings(config)
-    with _complaints():
+    with complaints():
         asyncio.run(_migrated(settings))
     typer.echo("The schema is up to date.")
 
@@ -158,7 +158,7 @@ def apply(
     not fit what is there.
     """
     settings = _settings(config)
-    with _complaints():
+    with complaints():
         from bridge_node.configuration import load_settings
         from bridge_node.platform.apply import CannotApply, program
 
@@ -249,7 +249,7 @@ def reference() -> None:
 
 
 def _settings(config: Path) -> "PlatformSettings":
-    with _complaints():
+    with complaints():
         from bridge_node.configuration import load_settings
         from bridge_node.platform.program import PLATFORM
 
@@ -257,7 +257,7 @@ def _settings(config: Path) -> "PlatformSettings":
 
 
 @contextmanager
-def _complaints() -> Iterator[None]:
+def complaints() -> Iterator[None]:
     """Every foreseen failure as one line and an exit code."""
     from sqlalchemy.exc import DBAPIError
 

@@ -45,14 +45,14 @@ async def serve(
     """
     ending = stop or _set_by_signals()
     await _prepare_schema(settings, migrate=migrate)
-    with closing(listening or _bound(settings)) as listening:
-        url = _url(listening)
+    with closing(listening or _bound(settings)) as bound:
+        url = _url(bound)
         if not settings.external_urls:
             settings = settings.model_copy(update={"external_urls": (url,)})
         server = PlatformServer(assemble(settings), lambda: on_ready(url) if on_ready else None)
         async with asyncio.TaskGroup() as group:
             watching = group.create_task(server.exit_after(ending), name="platform stop")
-            await server.serve(sockets=[listening])
+            await server.serve(sockets=[bound])
             watching.cancel()
     if not server.started:
         raise CannotServe("the platform could not start; the log says why")

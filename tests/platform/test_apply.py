@@ -271,9 +271,24 @@ async def test_gcs_keys_are_made_in_their_own_shape(platform: Platform) -> None:
     assert key.pair.secret.startswith("-----BEGIN PRIVATE KEY-----")
 
 
+async def test_a_root_of_the_nodes_is_a_whole_account(platform: Platform) -> None:
+    text = """
+    provider_keys = { disk = { provider = "LOCAL", root = "edge" } }
+    repositories = { photos = { accounts = [{ provider_key = "disk" }] } }
+    """
+    await applied(platform, text)
+    (account,) = (await the_document(platform)).attachments
+    assert (account.account, account.bucket, account.backend.kind, account.backend.root) == (True, "", "local", "edge")
+    assert (await applied(platform, text)).changed == 0
+
+
 PROVIDER_OF_NO_STORAGE = """
 provider_keys = { p = { provider = "openai", key = "k", secret = "s" } }
 repositories = { r = { accounts = [{ provider_key = "p" }] } }
+"""
+BUCKET_OF_A_LOCAL_KEY = """
+provider_keys = { p = { provider = "LOCAL", root = "edge" } }
+buckets = { b = { bucket = "x", provider_key = "p" } }
 """
 REFUSED = {
     '[buckets.b]\nbucket = "x"': "buckets.b: needs `provider_key`, or `key` and `secret`",
@@ -282,6 +297,10 @@ REFUSED = {
     '[buckets.b]\nbucket = "x"\nkey = "k"\nsecret = "s"\nendpoint = "https://h/path"': "without a path",
     '[buckets.b]\nbucket = "x"\nstorage_type = "LOCAL"\nroot = "etc"': "must name one of the platform's `local_roots`",
     '[buckets.b]\nbucket = "x"\nstorage_type = "LOCAL"\nroot = "edge"\nkey = "k"': "neither credentials",
+    '[provider_keys.p]\nprovider = "AWS"\nkey = "k"': "provider_keys.p: needs `key` and `secret`",
+    '[provider_keys.p]\nprovider = "LOCAL"\nroot = "etc"': "must name one of the platform's `local_roots`",
+    '[provider_keys.p]\nprovider = "LOCAL"\nroot = "edge"\nendpoint = "https://h"': "neither credentials nor",
+    BUCKET_OF_A_LOCAL_KEY: "a LOCAL one is a whole account",
     '[repositories.r]\nbuckets = [{ bucket = "none" }]': '"none" is not in this file',
     '[repositories.r]\nmode = "MIRROR"': "exactly one bucket of a MIRROR is its master",
     '[repositories.r]\nkeys = { k = { buckets = ["none"] } }': "is not a bucket of this repository",

@@ -1,19 +1,16 @@
 """The organisation's keys that its nodes enrol with (contract §6.1 to §6.4)."""
 
-import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 
-from bridge_node.crypto import orgkey
 from bridge_node.platform import audit, auth
+from bridge_node.platform import orgkeys as new_orgkeys
 from bridge_node.platform.audit import Context, Event
-from bridge_node.platform.errors import BadRequest, NotFound
-from bridge_node.platform.identifiers import new_id
+from bridge_node.platform.errors import NotFound
 from bridge_node.platform.requests import Here, User
 from bridge_node.platform.store import orgkeys
-from bridge_node.platform.store.orgkeys import OrganisationKey
 from bridge_node.platform.tolerance import iso
 
 router = APIRouter(prefix="/organization/{org_id}/key", tags=["organisation keys"])
@@ -44,17 +41,7 @@ async def list_keys(org_id: str, user: User, platform: Here) -> dict[str, Any]:
 async def create_key(org_id: str, request: Request, user: User, platform: Here) -> Response:
     """Answers with the private key, this one time, in the form that the caller can read (contract §6.2)."""
     user.require_administrator(org_id)
-    most, now = platform.settings.limits.organisation_keys, platform.now_ms()
-    private, public = await asyncio.to_thread(orgkey.generate)
-    key = OrganisationKey(new_id(now), org_id, public, orgkey.thumbprint(orgkey.load_public(public)), now)
-    async with platform.database.transaction() as connection:
-        present = await orgkeys.count_and_lock(connection, org_id)
-        if present >= most:
-            raise BadRequest(f"{present} of {most} organisation keys in use; delete one first")
-        await orgkeys.add(connection, key)
-        await audit.record(
-            connection, Context.ORG_KEY, Event.CREATED, key.id, at=now, organisation_id=org_id, user=user
-        )
+    private = await new_orgkeys.create(platform, org_id, user)
     if any(wanted in request.headers.get("accept", "") for wanted in _ASKING_FOR_PEM):
         return PlainTextResponse(
             private,

@@ -23,13 +23,13 @@ async def put_provider_keys(site: Site, declared: Mapping[str, DeclaredProviderK
 
 
 async def _put_provider_key(site: Site, name: str, wanted: DeclaredProviderKey, there: ProviderKey | None) -> str:
-    values = wanted.model_dump(exclude={"secret"})
+    values = wanted.model_dump(exclude={"secret", "root"}) | {"endpoint": wanted.root or wanted.endpoint}
     secret, vault = wanted.secret.get_secret_value(), site.platform.vault
     if there is None:
         made = site.new_id()
         place = (made, site.organisation_id, site.workspace.id, site.now)
         await providerkeys.add(site.connection, vault, *place, secret=secret, description=name, **values)
-        await site.note("create", "provider key", name, made, f"{wanted.provider} {wanted.key}")
+        await site.note("create", "provider key", name, made, f"{wanted.provider} {wanted.key}".rstrip())
         return made
     changes = differing(there, values)
     new_secret = None if there.secret(vault) == secret else secret
@@ -75,7 +75,7 @@ async def put_buckets(
 
 
 def _values(wanted: DeclaredBucket, provider_keys: Mapping[str, str]) -> dict[str, Any]:
-    """As the store has them: a LOCAL bucket's endpoint is the name of its root."""
+    """As the store has them: the endpoint of what is LOCAL is the name of its root."""
     values = wanted.model_dump(exclude={"secret", "provider_key", "root"})
     named = {"provider_key_id": provider_keys[wanted.provider_key] if wanted.provider_key else None}
     return {**values, **named, "endpoint": wanted.root or wanted.endpoint}

@@ -26,10 +26,10 @@ class DeclaredProviderKey(Section):
     """Credentials of an account at a cloud, which buckets can share."""
 
     provider: Annotated[str, Field(min_length=1, max_length=64), AfterValidator(str.upper)]
-    """`AWS`, `GCP`, `AZURE`, or `OTHER` for what speaks S3."""
-    key: Annotated[str, Field(min_length=1, max_length=1024)]
+    """`AWS`, `GCP`, `AZURE`, `OTHER` for what speaks S3, or `LOCAL` for a directory of the nodes."""
+    key: ShortText = ""
     """Access key id, client e-mail or account name."""
-    secret: Secret
+    secret: Secret = SecretStr("")
     """Its secret."""
     endpoint: Endpoint = ""
     """`https://host[:port]`; empty means the provider's own."""
@@ -39,6 +39,8 @@ class DeclaredProviderKey(Section):
     """Directory of an Azure account."""
     subscription_id: ShortText = ""
     """Subscription of an Azure account."""
+    root: str = ""
+    """Of a LOCAL one: the name of one of the nodes' `local_roots`, whose directories are the account's buckets."""
 
 
 class DeclaredBucket(Section):
@@ -139,8 +141,7 @@ def program(settings: PlatformSettings) -> Program[Declaration]:
 def check(settings: PlatformSettings, declared: Declaration) -> Iterator[Finding]:
     """Everything that the platform, or a node, would refuse."""
     for name, key in declared.provider_keys.items():
-        if not settings.allow_private_endpoints and is_private(key.endpoint):
-            yield Finding(("provider_keys", name, "endpoint"), _PRIVATE)
+        yield from _provider_key(settings, ("provider_keys", name), key)
     for name, bucket in declared.buckets.items():
         yield from _bucket(settings, declared, ("buckets", name), bucket)
     for name, repository in declared.repositories.items():
@@ -151,15 +152,24 @@ def check(settings: PlatformSettings, declared: Declaration) -> Iterator[Finding
 _PRIVATE = "is a private address, which `allow_private_endpoints` of the platform does not allow"
 
 
+def _provider_key(settings: PlatformSettings, path: KeyPath, key: DeclaredProviderKey) -> Iterator[Finding]:
+    if key.provider == "LOCAL":
+        yield from _root(settings, path, key.root, alone=not (key.key or key.secret.get_secret_value() or key.endpoint))
+        return
+    if key.root:
+        yield Finding((*path, "root"), "has a meaning for LOCAL provider keys only")
+    if not settings.allow_private_endpoints and is_private(key.endpoint):
+        yield Finding((*path, "endpoint"), _PRIVATE)
+    if not (key.key and key.secret.get_secret_value()):
+        yield Finding(path, "needs `key` and `secret`")
+
+
 def _bucket(
     settings: PlatformSettings, declared: Declaration, path: KeyPath, bucket: DeclaredBucket
 ) -> Iterator[Finding]:
     own = bool(bucket.key or bucket.secret.get_secret_value())
     if bucket.storage_type == "LOCAL":
-        if bucket.root not in settings.local_roots:
-            yield Finding((*path, "root"), "must name one of the platform's `local_roots`")
-        if own or bucket.provider_key or bucket.endpoint:
-            yield Finding(path, "a LOCAL bucket has neither credentials nor an endpoint")
+        yield from _root(settings, path, bucket.root, alone=not (own or bucket.provider_key or bucket.endpoint))
         return
     if bucket.root:
         yield Finding((*path, "root"), "has a meaning for LOCAL buckets only")
@@ -167,10 +177,21 @@ def _bucket(
         yield Finding((*path, "endpoint"), _PRIVATE)
     if bucket.provider_key:
         yield from _known((*path, "provider_key"), bucket.provider_key, declared.provider_keys)
+        key = declared.provider_keys.get(bucket.provider_key)
+        if key and key.provider == "LOCAL":
+            yield Finding((*path, "provider_key"), "a LOCAL one is a whole account: name it in `accounts`")
         if own:
             yield Finding(path, "has a provider key and credentials of its own: one of them is too much")
     elif not (bucket.key and bucket.secret.get_secret_value()):
         yield Finding(path, "needs `provider_key`, or `key` and `secret`")
+
+
+def _root(settings: PlatformSettings, path: KeyPath, root: str, *, alone: bool) -> Iterator[Finding]:
+    """What is LOCAL is a directory of the nodes, and nothing else."""
+    if root not in settings.local_roots:
+        yield Finding((*path, "root"), "must name one of the platform's `local_roots`")
+    if not alone:
+        yield Finding(path, "what is LOCAL has neither credentials nor an endpoint")
 
 
 def _repository(declared: Declaration, path: KeyPath, repository: DeclaredRepository) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from bridge_node.platform.store.sql import made
 from bridge_node.platform.vault import Vault
 
 _TABLE = provider_keys.name
-_STORAGE = {"GCP": "GCS", "AZURE": "BLOB"}
+_STORAGE = {"GCP": "GCS", "AZURE": "BLOB", "LOCAL": "LOCAL"}
 _WITHOUT_STORAGE = {"OPENAI", "ANTHROPIC"}
 
 
