@@ -23,6 +23,8 @@ from bridge_node.platform.api import (
     repositories,
     secrets,
     status,
+    uptime,
+    usagestats,
 )
 from bridge_node.platform.context import Platform
 from bridge_node.platform.database import DatabaseUnavailable
@@ -37,6 +39,7 @@ from bridge_node.platform.errors import (
     Unavailable,
 )
 from bridge_node.platform.requests import unreadable
+from bridge_node.platform.rollup import roll_up_for_ever
 from bridge_node.platform.sweeps import sweep_for_ever
 from bridge_node.version import running_version
 
@@ -51,12 +54,14 @@ ROUTERS: Sequence[APIRouter] = (
     nodes.router,
     nodestats.router,
     repositories.router,
+    uptime.router,
+    usagestats.router,
     repokeys.router,
 )
 
 
 def create_app(platform: Platform) -> FastAPI:
-    """The application of `platform`. Its lifespan owns the database, the wake-ups and the sweeps."""
+    """The application of `platform`. Its lifespan owns the database, the wake-ups, the sweeps and the roll-ups."""
     app = FastAPI(
         title="bridge_node platform",
         version=running_version(),
@@ -92,6 +97,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             tasks = [
                 group.create_task(platform.waker.run(), name="wake-ups"),
                 group.create_task(sweep_for_ever(platform.database, platform.now_ms), name="sweeps"),
+                group.create_task(
+                    roll_up_for_ever(platform.database, platform.settings.statistics, platform.now_ms), name="roll-ups"
+                ),
             ]
             yield
             for task in tasks:

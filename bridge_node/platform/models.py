@@ -1,9 +1,9 @@
 """Every table of the platform.
 
-Ids are texts that grow with time (`identifiers.new_id`). Times are epoch milliseconds, except `minute`: epoch seconds
-at which the minute began. `sealed` columns hold what `vault` made of a secret. Rows with `deleted_at` stay for
-statistics and audit, and are hidden from everybody; names are unique among the others only. An `organisation_id` that
-is empty belongs to public nodes.
+Ids are texts that grow with time (`identifiers.new_id`). Times are epoch milliseconds, except `minute`, `hour` and
+`day`: epoch seconds at which they began. `sealed` columns hold what `vault` made of a secret. Rows with `deleted_at`
+stay for statistics and audit, and are hidden from everybody; names are unique among the others only. An
+`organisation_id` that is empty belongs to public nodes.
 """
 
 from typing import Any
@@ -387,28 +387,76 @@ node_status_minutes = Table(
     Column("node_id", Text, primary_key=True),
     _text("status"),
     Column("latency_ms", Double),
-    Index("node_status_minutes_minute_ix", "minute"),
+    Index("node_status_minutes_node_ix", "node_id", "minute"),
 )
 
-usage_minutes = Table(
-    "usage_minutes",
+
+def _status_rollup(name: str, time: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("bucket_id", Text, primary_key=True),
+        Column(time, BigInteger, primary_key=True, autoincrement=False),
+        Column("node_id", Text, primary_key=True),
+        _count("samples"),  # minutes with a report
+        _count("online"),  # of them
+        _count("timed"),  # of those that were online: with a latency
+        Column("latency_ms", Double, nullable=False, server_default="0"),  # their sum
+        _count("last_minute"),
+        _text("last_status"),
+        Column("last_latency_ms", Double),
+        Index(f"{name}_node_ix", "node_id", time),
+        postgresql_with={"fillfactor": 70},
+    )
+
+
+node_status_hours = _status_rollup("node_status_hours", "hour")
+node_status_days = _status_rollup("node_status_days", "day")
+
+
+def _usage(name: str, time: str, **options: Any) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("repository_id", Text, primary_key=True),
+        Column(time, BigInteger, primary_key=True, autoincrement=False),
+        Column("bucket_id", Text, primary_key=True),
+        Column("key_id", Text, primary_key=True),
+        Column("node_id", Text, primary_key=True),
+        Column("protocol", Text, primary_key=True),
+        Column("host", Text, primary_key=True),
+        _count("requests"),
+        _count("errors"),
+        _count("upload_bytes"),
+        _count("download_bytes"),
+        _count("size_change"),
+        _count("latency_ms"),  # a sum
+        _flag("estimated"),
+        Index(f"{name}_bucket_ix", "bucket_id", time),
+        Index(f"{name}_node_ix", "node_id", time),
+        **options,
+    )
+
+
+usage_minutes = _usage("usage_minutes", "minute")
+usage_hours = _usage("usage_hours", "hour", postgresql_with={"fillfactor": 70})
+usage_days = _usage("usage_days", "day", postgresql_with={"fillfactor": 70})
+
+# What hours and days do not tell yet: see store/rollups
+
+unrolled_nodes = Table(
+    "unrolled_nodes",
     metadata,
-    Column("repository_id", Text, primary_key=True),
-    Column("minute", BigInteger, primary_key=True, autoincrement=False),
-    Column("bucket_id", Text, primary_key=True),
-    Column("key_id", Text, primary_key=True),
     Column("node_id", Text, primary_key=True),
-    Column("protocol", Text, primary_key=True),
-    Column("host", Text, primary_key=True),
-    _count("requests"),
-    _count("errors"),
-    _count("upload_bytes"),
-    _count("download_bytes"),
-    _count("size_change"),
-    _count("latency_ms"),  # a sum
-    _flag("estimated"),
-    Index("usage_minutes_minute_ix", "minute"),
-    Index("usage_minutes_bucket_ix", "bucket_id", "minute"),
+    _time("since"),
+    Index("unrolled_nodes_since_ix", "since"),
+)
+
+unrolled_hours = Table(
+    "unrolled_hours",
+    metadata,
+    Column("node_id", Text, primary_key=True),
+    Column("hour", BigInteger, primary_key=True, autoincrement=False),
 )
 
 # What happened

@@ -44,6 +44,19 @@ class PlatformLimits(Section):
     """Most keys of one organisation; the variable ORGKEYS_MAX sets it, too."""
 
 
+class Statistics(Section):
+    """How soon what nodes report is summed up, and how long it is kept."""
+
+    rollup_seconds: Seconds = 900.0
+    """How long minutes may wait to be summed up to hours and days. Answers count them in before, more slowly."""
+    minutes_kept_days: Annotated[int, Field(ge=32)] = 35
+    """How long minutes are kept: longer than the 30 days that a late report may take."""
+    hours_kept_days: Annotated[int, Field(ge=33)] = 400
+    """How long hours are kept."""
+    days_kept_days: Annotated[int, Field(ge=0)] = 0
+    """How long days are kept, of which totals are made; 0: for ever."""
+
+
 class VendorSecrets(Section):
     """What `/secrets` hands to nodes of other makers: the text of one dotenv file for each protocol they serve."""
 
@@ -93,6 +106,7 @@ class PlatformSettings(Section):
     local_roots: tuple[str, ...] = ()
     """Names of nodes' `local_roots` that LOCAL buckets may use; none: there are no such buckets."""
     vendor_secrets: VendorSecrets = VendorSecrets()
+    statistics: Statistics = Statistics()
     limits: PlatformLimits = PlatformLimits()
     log: Log = Log()
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from bridge_node.platform import audit
+from bridge_node.platform.api.shapes import node_url
 from bridge_node.platform.audit import Context, Event
 from bridge_node.platform.context import Platform
 from bridge_node.platform.errors import BadRequest, NotFound
@@ -100,7 +101,7 @@ def _described(node: Node, domain: str, *, waiting: bool) -> dict[str, Any]:
         "version": node.version,
         "status": node.status,
         "lastUpdated": iso(node.seen_at),
-        "url": node.url or _usual_url(node, domain),
+        "url": node_url(node, domain),
         "nodeServices": node.services,
     }
     if node.organisation_id:
@@ -108,10 +109,6 @@ def _described(node: Node, domain: str, *, waiting: bool) -> dict[str, Any]:
     if waiting:
         info["enrolment"] = "waiting"
     return info
-
-
-def _usual_url(node: Node, domain: str) -> str:
-    return f"https://{'-'.join(part.lower() for part in ('s3', node.region, node.provider) if part)}.{domain}"
 
 
 def _waiting(found: list[Enrolment]) -> Enrolment | None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from bridge_node.platform.store.attachments import Attachment
 from bridge_node.platform.store.buckets import Bucket
+from bridge_node.platform.store.nodes import Node
 from bridge_node.platform.store.repokeys import RepositoryKey
 from bridge_node.platform.store.repositories import Repository
 from bridge_node.platform.tolerance import iso
@@ -95,6 +96,12 @@ def repository_key(key: RepositoryKey) -> dict[str, Any]:
 
 def _extended(options: Mapping[str, Any]) -> dict[str, Any]:
     return {"options": dict(options)} if options else {}
+
+
+def node_url(node: Node, domain: str) -> str:
+    """Where a node is reached: as it said, else as nodes usually are called."""
+    usual = "-".join(part.lower() for part in ("s3", node.region, node.provider) if part)
+    return node.url or f"https://{usual}.{domain}"
 
 
 def _given(values: Mapping[str, str | None]) -> dict[str, str]:

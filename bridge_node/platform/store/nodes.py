@@ -76,6 +76,12 @@ async def registered(connection: AsyncConnection, *organisation_ids: str, servic
     return [made(Node, row) for row in rows]
 
 
+async def living(connection: AsyncConnection, *organisation_ids: str) -> list[Node]:
+    """Nodes of these organisations that were not deleted, those that left as well."""
+    wanted = select(nodes).where(nodes.c.deleted_at.is_(None), nodes.c.organisation_id.in_(organisation_ids))
+    return [made(Node, row) for row in await connection.execute(wanted)]
+
+
 async def add(
     connection: AsyncConnection, node_id: str, organisation_id: str, ip: str, said: Description, now: int
 ) -> bool:
