@@ -91,6 +91,8 @@ class Repository:
     accounts: tuple[AccountAttachment, ...] = ()
     previous_token_key: bytes = field(default=b"", repr=False)
     unattached_sources: bool = False
+    disabled: bool = False
+    """Switched off at the platform: what is there can be read, and nothing changes."""
     names: Mapping[str, BucketAttachment] = field(init=False, repr=False, compare=False)
     """What each name on the wire means: a real name before a folder, the first attachment before later ones."""
 

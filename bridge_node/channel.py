@@ -24,7 +24,7 @@ from pydantic import BaseModel, SecretStr
 from bridge_node.catalog import Catalog
 from bridge_node.settings import Settings
 
-VERSION = 2
+VERSION = 3
 """Raised with every change of a message: a worker of newer code then refuses an older supervisor in one clear line."""
 MAX_FRAME = 256 * 1024 * 1024
 _HEAD = struct.Struct("!IB")

@@ -7,7 +7,7 @@ gateway (class → answer) and backwards by the backends (answer → class).
     ├── NotFound: NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchUpload
     ├── Conflict: BucketExists, BucketOwnedByCaller, BucketNotEmpty, ConcurrentChange
     ├── ConditionFailed: PreconditionFailed, NotModified
-    ├── Denied: AccessDenied
+    ├── Denied: AccessDenied (RepositoryDisabled)
     │   └── AuthenticationFailed: MissingCredentials, MalformedCredentials, WrongRegion, UnknownAccessKey,
     │       SignatureMismatch, ClockSkewed, RequestExpired, UnsupportedSignature
     ├── InvalidRequest: InvalidArgument, InvalidBucketName, KeyTooLong, MetadataTooLarge, MalformedDocument,
@@ -130,6 +130,10 @@ class Denied(BridgeError):
 
 class AccessDenied(Denied):
     message = "Access Denied"
+
+
+class RepositoryDisabled(AccessDenied):
+    message = "This repository is disabled: it can be read, and not changed."
 
 
 class AuthenticationFailed(Denied):

@@ -35,7 +35,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A document as the catalog has it. A disabled repository has neither attachments nor keys."""
+    """A document as the catalog has it."""
 
     repository: Repository
     keys: tuple[AccessKey, ...]
@@ -47,18 +47,18 @@ def served(document: RepositoryDocument, terms: Terms) -> Served:
         raise Unusable(f"clients of this node do not speak {document.protocol}")
     if document.mode != "NORMAL":
         raise Unusable(f"mode {document.mode} is not served by this version")
-    attachments = () if document.disabled else document.attachments
     repository = Repository(
         id=document.id,
         name=document.name,
         protocol="s3",
         token_key=_token_key(document.token_key),
-        buckets=tuple(_bucket(one, terms) for one in attachments if not one.account),
-        accounts=tuple(AccountAttachment(one.id, _spec(one, terms)) for one in attachments if one.account),
+        buckets=tuple(_bucket(one, terms) for one in document.attachments if not one.account),
+        accounts=tuple(AccountAttachment(one.id, _spec(one, terms)) for one in document.attachments if one.account),
         previous_token_key=_token_key(document.previous_token_key) if document.previous_token_key else b"",
         unattached_sources=document.options.get("unattached_sources") is True,
+        disabled=document.disabled,
     )
-    keys = () if document.disabled else tuple(_key(one, document) for one in document.keys)
+    keys = tuple(_key(one, document) for one in document.keys)
     if len({key.id for key in keys}) < len(keys):
         raise Unusable("two access keys have one id")
     return Served(repository, keys)

@@ -5,7 +5,7 @@ repository, AccessDenied for keys limited to some buckets (promises 15 and 16).
 """
 
 from bridge_node.catalog import AccessKey, Repository
-from bridge_node.errors import AccessDenied, BucketOwnedByCaller, NoSuchBucket
+from bridge_node.errors import AccessDenied, BucketOwnedByCaller, NoSuchBucket, RepositoryDisabled
 from bridge_node.operations import (
     Access,
     BucketOperation,
@@ -21,6 +21,8 @@ def authorize(key: AccessKey, repository: Repository, operation: Operation) -> N
     """Raises AccessDenied, NoSuchBucket or BucketOwnedByCaller unless `key` may do `operation`."""
     if operation.access not in key.access:
         raise AccessDenied(reason="access_level")
+    if repository.disabled and operation.access is not Access.READ:
+        raise RepositoryDisabled
     if not isinstance(operation, BucketOperation):
         return
     if key.buckets is not None and not may_see(key, repository, operation.bucket):

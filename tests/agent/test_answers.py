@@ -290,6 +290,8 @@ def test_a_document_without_credentials_does_not_get_the_nodes_own() -> None:
     assert "no credentials" in taken_up(answer, {}, ()).refused["repo-1"]
 
 
-def test_a_disabled_repository_opens_nothing() -> None:
+def test_a_disabled_repository_is_served_as_one() -> None:
     (one,) = held(repository(disabled=True)).values()
-    assert (one.served.keys, one.served.repository.attachments) == ((), ())
+    assert one.served.repository.disabled
+    assert one.served.keys
+    assert one.served.repository.attachments

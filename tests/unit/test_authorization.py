@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from bridge_node import operations
 from bridge_node.body import BytesSource
 from bridge_node.catalog import AccessKey, AccountAttachment, BackendSpec, BucketAttachment, Repository
-from bridge_node.errors import AccessDenied, BridgeError, BucketOwnedByCaller, NoSuchBucket
+from bridge_node.errors import AccessDenied, BridgeError, BucketOwnedByCaller, NoSuchBucket, RepositoryDisabled
 from bridge_node.gateway.authorization import authorize, may_see
 from bridge_node.operations import (
     Access,
@@ -34,6 +34,9 @@ OPEN = Repository("r", "r", "s3", bytes(32), buckets=(PHOTOS, MUSIC), unattached
 ACCOUNT = Repository("r", "r", "s3", bytes(32), accounts=(AccountAttachment("c", STORE),))
 BOTH = Repository("r", "r", "s3", bytes(32), buckets=(PHOTOS,), accounts=(AccountAttachment("c", STORE),))
 ALL = Access.READ | Access.WRITE | Access.ADMIN
+
+
+DISABLED = Repository("r", "r", "s3", bytes(32), buckets=(PHOTOS, MUSIC), disabled=True)
 
 
 def key(access: Access = ALL, buckets: frozenset[str] | None = None) -> AccessKey:
@@ -109,6 +112,12 @@ def test_each_operation_needs_its_own_flag(operation: Operation, access: Access)
 def test_no_operation_reaches_a_bucket_of_another_repository(operation: Operation) -> None:
     refused = verdict(key(), REPOSITORY, operation)
     assert refused is (AccessDenied if isinstance(operation, CreateBucket) else NoSuchBucket)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda op: type(op).__name__)
+def test_a_disabled_repository_is_read_and_never_changed(operation: Operation) -> None:
+    refused = verdict(key(), DISABLED, operation)
+    assert refused is (None if type(operation).__name__ in READS else RepositoryDisabled)
 
 
 @pytest.mark.parametrize("bucket", ["music", "foreign", "nowhere"])

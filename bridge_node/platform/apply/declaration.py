@@ -105,7 +105,7 @@ class DeclaredRepository(Section):
     mode: Mode = "NORMAL"
     """`NORMAL`: each bucket under its name; `MIRROR`: copies of one master."""
     disabled: bool = False
-    """Whether nodes refuse to serve it."""
+    """Whether nodes let it be read only."""
     options: Options = Field(default_factory=dict)
     """Extensions."""
     buckets: tuple[DeclaredAttachment, ...] = ()
