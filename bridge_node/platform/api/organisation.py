@@ -1,5 +1,6 @@
 """An organisation as its people see it. The shapes are the vendor's client's; the contract names `reposDisabled`."""
 
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter
@@ -27,15 +28,17 @@ class OrganisationChange(BaseModel):
 async def show(org_id: str, user: User, platform: Here) -> dict[str, Any]:
     user.require_member(org_id)
     async with platform.database.reading() as connection:
-        return {"success": True, "data": _shown(await organisations.with_id(connection, org_id))}
+        return {"success": True, "data": _shown(_known(await organisations.with_id(connection, org_id)))}
 
 
 @router.put("")
 async def change(org_id: str, wanted: OrganisationChange, user: User, platform: Here) -> dict[str, Any]:
     user.require_administrator(org_id)
-    changes = wanted.model_dump(exclude_none=True)
     async with platform.database.transaction() as connection:
         await organisations.lock(connection, org_id)
+        before = _known(await organisations.with_id(connection, org_id))
+        values = wanted.model_dump(exclude_none=True)
+        changes = {column: value for column, value in values.items() if getattr(before, column) != value}
         if changes:
             await organisations.change(connection, org_id, **changes)
             await audit.record(
@@ -46,16 +49,22 @@ async def change(org_id: str, wanted: OrganisationChange, user: User, platform: 
                 at=platform.now_ms(),
                 organisation_id=org_id,
                 user=user,
-                data=changes,
+                data={_WIRE_NAMES[column]: value for column, value in changes.items()},
             )
-        data = _shown(await organisations.with_id(connection, org_id))
-    return {"success": True, "data": data, "message": "Organisation updated"}
+    return {"success": True, "data": _shown(replace(before, **changes)), "message": "Organisation updated"}
 
 
-def _shown(organisation: Organisation | None) -> dict[str, Any]:
-    """OrganizationData, as far as there is such data here."""
+_WIRE_NAMES = {"name": "name", "repos_disabled": "reposDisabled"}
+
+
+def _known(organisation: Organisation | None) -> Organisation:
     if organisation is None:
         raise NotFound("No such organisation")
+    return organisation
+
+
+def _shown(organisation: Organisation) -> dict[str, Any]:
+    """OrganizationData, as far as there is such data here."""
     return {
         "id": organisation.id,
         "name": organisation.name,
