@@ -7,7 +7,7 @@ import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 from hypothesis import HealthCheck, settings
 
-from tests import clients, servers
+from tests import clients, cloud_servers, gcs_policies, servers
 from tests.node import Node, configuration, node, over_local, over_s3
 
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -18,6 +18,34 @@ settings.load_profile("patient")  # a busy machine is no finding
 def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.S3Server]:
     """A SeaweedFS shared by the tests of this process: make your own bucket, named after your test."""
     with servers.seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.S3Server]:
+    """A second opinion on S3's bucket configuration, shared as SeaweedFS is."""
+    with cloud_servers.moto(tmp_path_factory.mktemp("moto")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def fake_gcs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The endpoint of a shared fake-gcs-server."""
+    with cloud_servers.fake_gcs(tmp_path_factory.mktemp("fake-gcs")) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session", name="gcs_policies")
+def _gcs_policies(fake_gcs: str) -> Iterator[gcs_policies.Policies]:
+    """The same with the policies of its buckets, which it leaves out."""
+    with gcs_policies.before(fake_gcs) as policies:
+        yield policies
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cloud_servers.AzureServer]:
+    """A shared Azurite."""
+    with cloud_servers.azurite(tmp_path_factory.mktemp("azurite")) as server:
         yield server
 
 

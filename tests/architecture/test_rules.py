@@ -29,6 +29,7 @@ MAY_SPEAK_HTTP = (
     "backends/connection.py",
     "admin.py",
     "agent/",
+    "platform/clouds/",  # SDKs connect to what is checked there
     "cli/",
 )
 MAY_READ_ENVIRONMENT = ("configuration/loading.py", "cli/")  # commands hand it on
