@@ -149,12 +149,17 @@ class SealedDocument(Message):
 
 
 class Task(Message):
-    """Something the platform asks the node to do once. Kinds that a node does not know it answers `unsupported`."""
+    """Something the platform asks the node to do once. Kinds that a node does not know it answers `unsupported`.
+
+    A `probe` tries the bucket that is attached under the id `bucket`, or else the `PlaceDocument` in `sealed`, which is
+    sealed for this node under the task's id.
+    """
 
     id: Identifier
     kind: Identifier
     repository: Identifier | None = None
     bucket: Identifier | None = None
+    sealed: Annotated[str, Field(max_length=200_000)] | None = None
 
 
 class TaskResult(Message):
@@ -191,6 +196,13 @@ class BackendDocument(Message):
     secret: Annotated[str, Field(max_length=65_536)] = ""
     root: Text = ""
     """For `local`: the operator's name of one of its roots, never a path."""
+
+
+class PlaceDocument(Message):
+    """A bucket that may be in no repository, and how it is reached: what a task asks to try."""
+
+    backend: BackendDocument
+    bucket: Text
 
 
 class AttachmentDocument(Message):

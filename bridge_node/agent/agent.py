@@ -80,7 +80,7 @@ class Agent:
         self.registrar = Registrar(
             self.identity, enrolment, platform.url, pinned, identities, retry_limit=limit, now=now
         )
-        self._tasks = Tasks(around.prober, self.identity.keys)
+        self._tasks = Tasks(around.prober, self.identity.keys, self._reader)
         self._terms = Terms(
             platform.allow_private_addresses,
             {name: path for name, path in settings.local_roots.items() if name in platform.local_roots},

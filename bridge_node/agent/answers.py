@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 
 from joserfc.jwk import OKPKey
 
-from bridge_node.agent.documents import Served, Terms, Unusable, served
+from bridge_node.agent.documents import Served, Terms, Unusable, backend_of, served
+from bridge_node.catalog import BackendSpec
 from bridge_node.crypto import sealing
 from bridge_node.crypto.httpsig import FRESH_SECONDS
 from bridge_node.crypto.sealing import SealBroken
-from bridge_node.messages import BadMessage, ConfigAnswer, RepositoryDocument, SealedDocument, digest
+from bridge_node.messages import BadMessage, ConfigAnswer, PlaceDocument, RepositoryDocument, SealedDocument, digest
 
 MILLISECONDS = 1000
 
@@ -69,9 +70,14 @@ class Reader:
             raise AnswerRefused("expired")
         return answer
 
+    def place(self, task: str, sealed: str) -> tuple[BackendSpec, str]:
+        """The backend and bucket that a task asks to try; raises SealBroken, BadMessage or Unusable."""
+        place = PlaceDocument.decode(sealing.unseal(sealed, self._address(task), self.seal))
+        return backend_of(place, f"task {task}", self.terms), place.bucket
+
     def document(self, id: str, sealed: str, wanted: str | None) -> Held:
         """Opens a document; raises SealBroken, BadMessage or Unusable. `wanted` is the digest that it must have."""
-        opened = sealing.unseal(sealed, sealing.Address(self.organisation, self.node, id), self.seal)
+        opened = sealing.unseal(sealed, self._address(id), self.seal)
         found = digest(opened)
         if wanted is not None and found != wanted:
             raise Unusable("its digest is another one")
@@ -79,6 +85,9 @@ class Reader:
         if document.id != id:
             raise Unusable("it holds another repository")
         return Held(found, sealed, served(document, self.terms))
+
+    def _address(self, id: str) -> sealing.Address:
+        return sealing.Address(self.organisation, self.node, id)
 
 
 @dataclass(frozen=True, slots=True)

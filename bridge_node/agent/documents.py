@@ -14,7 +14,7 @@ from typing import Any, Literal, cast
 from pydantic import SecretStr
 
 from bridge_node.catalog import AccessKey, AccountAttachment, BackendSpec, BucketAttachment, Repository
-from bridge_node.messages import AttachmentDocument, BackendDocument, KeyDocument, RepositoryDocument
+from bridge_node.messages import AttachmentDocument, BackendDocument, KeyDocument, PlaceDocument, RepositoryDocument
 from bridge_node.operations import Access
 
 TOKEN_KEY_BYTES = 32
@@ -53,7 +53,7 @@ def served(document: RepositoryDocument, terms: Terms) -> Served:
         protocol="s3",
         token_key=_token_key(document.token_key),
         buckets=tuple(_bucket(one, terms) for one in document.attachments if not one.account),
-        accounts=tuple(AccountAttachment(one.id, _spec(one, terms)) for one in document.attachments if one.account),
+        accounts=tuple(AccountAttachment(one.id, _attached(one, terms)) for one in document.attachments if one.account),
         previous_token_key=_token_key(document.previous_token_key) if document.previous_token_key else b"",
         unattached_sources=document.options.get("unattached_sources") is True,
         disabled=document.disabled,
@@ -62,6 +62,11 @@ def served(document: RepositoryDocument, terms: Terms) -> Served:
     if len({key.id for key in keys}) < len(keys):
         raise Unusable("two access keys have one id")
     return Served(repository, keys)
+
+
+def backend_of(place: PlaceDocument, name: str, terms: Terms) -> BackendSpec:
+    """What reaches a place that is asked for by itself; raises Unusable."""
+    return _spec(name, place.backend, {}, terms)
 
 
 def _token_key(text: str) -> bytes:
@@ -77,14 +82,17 @@ def _token_key(text: str) -> bytes:
 def _bucket(attachment: AttachmentDocument, terms: Terms) -> BucketAttachment:
     if not attachment.bucket:
         raise Unusable(f"attachment {attachment.id} names no bucket")
-    return BucketAttachment(attachment.id, _spec(attachment, terms), attachment.bucket, attachment.folder)
+    return BucketAttachment(attachment.id, _attached(attachment, terms), attachment.bucket, attachment.folder)
 
 
-def _spec(attachment: AttachmentDocument, terms: Terms) -> BackendSpec:
-    backend = attachment.backend
+def _attached(attachment: AttachmentDocument, terms: Terms) -> BackendSpec:
+    return _spec(attachment.id, attachment.backend, attachment.options, terms)
+
+
+def _spec(name: str, backend: BackendDocument, options: Mapping[str, Any], terms: Terms) -> BackendSpec:
     match backend.kind:
         case "s3":
-            return _s3(attachment.id, backend, attachment.options, terms)
+            return _s3(name, backend, options, terms)
         case "local":
             return _local(backend, terms)
     raise Unusable(f"backends of kind {backend.kind} are not served by this version")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import structlog
 
+from bridge_node.backends.base import Unobserved
 from bridge_node.backends.local import RootUnusable
 from bridge_node.backends.pool import BackendPool
 from bridge_node.catalog import BackendSpec, Catalog, Repository
@@ -107,6 +108,26 @@ class Prober:
                 return await self._reach(place)
         return None
 
+    async def try_once(self, spec: BackendSpec, bucket: str) -> BackendHealth:
+        """Probes a place that no catalog names."""
+        if spec.kind == "local":
+            return await self._try_root(Place(spec, bucket))
+        pool = BackendPool(Unobserved())
+        async with self._limit:
+            begun = time.monotonic()
+            reachable, reason = await self._asked(pool, Place(spec, bucket))
+            seconds = time.monotonic() - begun
+        await pool.close()
+        return BackendHealth(reachable, seconds, time.time(), reason)
+
+    async def _try_root(self, place: Place) -> BackendHealth:
+        """By the backend that everything else of this node uses: a root is held once."""
+        try:
+            await asyncio.to_thread(self._pool.get, place.spec)
+        except (RootUnusable, OSError, ValueError):
+            return BackendHealth(False, 0.0, time.time(), "unusable")
+        return await self._reach(place)
+
     async def _until_next(self) -> None:
         self._changed.clear()
         wait = max(0.0, min(self._due.values(), default=3600.0) - time.monotonic())
@@ -178,9 +199,12 @@ class Prober:
             return BackendHealth(reachable, seconds, time.time(), reason)
 
     async def _answers(self, place: Place) -> tuple[bool, str]:
+        return await self._asked(self._pool, place)
+
+    async def _asked(self, pool: BackendPool, place: Place) -> tuple[bool, str]:
         try:
             async with asyncio.timeout(self._admin.probe_timeout):
-                backend = self._pool.get(place.spec)
+                backend = pool.get(place.spec)
                 await (backend.list_buckets() if place.bucket is None else backend.head_bucket(place.bucket))
         except TimeoutError:
             return False, "probe_timeout"

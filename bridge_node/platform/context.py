@@ -12,6 +12,7 @@ from bridge_node.platform.polls import Polls
 from bridge_node.platform.rates import Rate
 from bridge_node.platform.settings import PlatformSettings
 from bridge_node.platform.signing import SigningKeys
+from bridge_node.platform.validation import Validator
 from bridge_node.platform.vault import Vault
 from bridge_node.platform.wakeups import Waker
 
@@ -35,6 +36,8 @@ class Platform:
     polls: Polls
     keys: SigningKeys
     user_rate: Rate
+    validator: Validator
+    validation_rate: Rate
     origins: "Origins"
     now_ms: Callable[[], int]
 
@@ -60,6 +63,15 @@ def assemble(settings: PlatformSettings, now_ms: Callable[[], int] = _now_ms) ->
         polls=Polls(database, waker, vault, keys, settings.lease_seconds, now_ms),
         keys=keys,
         user_rate=Rate(limits.requests_per_second, "second"),
+        validator=Validator(
+            database,
+            waker,
+            vault,
+            now_ms,
+            allow_private=settings.allow_private_endpoints,
+            seconds=limits.validation_seconds,
+        ),
+        validation_rate=Rate(limits.validations_per_minute, "minute"),
         origins=Origins(settings.external_urls or (f"http://{settings.host}:{settings.port}",)),
         now_ms=now_ms,
     )

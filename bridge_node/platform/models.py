@@ -165,6 +165,9 @@ buckets = Table(
     _text("wallet_address"),
     _time("created_at"),
     _maybe_time("deleted_at"),
+    _text("checked_status"),  # when it was tried last: on demand, not by the nodes' own probes
+    Column("checked_latency_ms", Double),
+    _maybe_time("checked_at"),
     Index("buckets_organisation_ix", "organisation_id", "workspace_id"),
     Index("buckets_provider_key_ix", "provider_key_id"),
 )
@@ -325,6 +328,7 @@ tasks = Table(
     _text("kind"),
     Column("repository_id", Text),
     Column("bucket_id", Text),
+    Column("place_sealed", LargeBinary),  # a PlaceDocument, until the node has answered
     _time("created_at"),
     _time("expires_at"),
     _count("delivered_at"),

@@ -6,7 +6,7 @@ for each node that does not have it.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import structlog
@@ -23,6 +23,7 @@ from bridge_node.platform.errors import Unauthorised
 from bridge_node.platform.signing import SigningKeys
 from bridge_node.platform.store import enrolments, grants, nodes
 from bridge_node.platform.store.enrolments import Enrolment
+from bridge_node.platform.store.grants import Asked
 from bridge_node.platform.store.nodes import Node
 from bridge_node.platform.together import Together
 from bridge_node.platform.vault import Vault, VaultError
@@ -62,7 +63,7 @@ class View:
     topics: frozenset[str]
     serves: Mapping[str, Built]
     broken: frozenset[str]
-    tasks: tuple[Task, ...]
+    tasks: tuple[Asked, ...]
 
     @property
     def revoked(self) -> bool:
@@ -92,6 +93,7 @@ class Polls:
     ) -> None:
         self._database = database
         self._waker = waker
+        self._vault = vault
         self._library = Library(vault)
         self._of_organisation = Together(self._look_at_organisation)
         self._keys = keys
@@ -125,7 +127,7 @@ class Polls:
                     view = await self._look(node_id, thumbprint, view, mine.taken())
                     if view.is_news(request.known) or self._closing or self._open.get(node_id) is not mine:
                         return view
-                    if view.topics <= topics and not await _rings_before(mine, deadline):
+                    if view.topics <= topics and not await mine.rings_before(deadline):
                         return view
                     topics = view.topics
         finally:
@@ -182,7 +184,7 @@ class Polls:
             serves=serves,
             documents=sealed,
             removed=tuple(sorted(request.known.keys() - serves.keys())),
-            tasks=() if view.revoked else view.tasks,
+            tasks=() if view.revoked else tuple(self._tasks(view)),
             revoked=view.revoked,
         )
         return self._keys.sign(answer.encode())
@@ -194,8 +196,23 @@ class Polls:
                 return await nodes.next_config_version(connection, view.node.id, now)
         async with self._database.transaction() as connection:
             await grants.grant(connection, view.node.id, given, now)
-            await grants.delivered(connection, [task.id for task in view.tasks], now)
+            await grants.delivered(connection, [asked.task.id for asked in view.tasks], now)
             return await nodes.next_config_version(connection, view.node.id, now)
+
+    def _tasks(self, view: View) -> Iterator[Task]:
+        """What the node is asked, with the places that are named sealed for it."""
+        for asked in view.tasks:
+            try:
+                place = asked.place(self._vault)
+            except VaultError as error:
+                log.error("task_broken", task=asked.task.id, error=type(error).__name__)
+                continue
+            if place is None:
+                yield asked.task
+                continue
+            address = sealing.Address(view.node.organisation_id, view.node.ip, asked.task.id)
+            sealed = sealing.seal(place, address, sealing.sealing_key(view.enrolment.seal))
+            yield asked.task.model_copy(update={"sealed": sealed})
 
 
 class Library:
@@ -236,15 +253,6 @@ def _names(caller: Caller) -> tuple[str, str]:
     if caller.node is None or caller.enrolment is None:
         raise Unauthorised("Signature refused")
     return caller.node.id, caller.enrolment.thumbprint
-
-
-async def _rings_before(bell: Bell, deadline: float) -> bool:
-    try:
-        async with asyncio.timeout_at(deadline):
-            await bell.wait()
-    except TimeoutError:
-        return False
-    return True
 
 
 def _within_bounds(view: View, known: Mapping[str, str]) -> dict[str, Built]:

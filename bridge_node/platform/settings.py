@@ -34,6 +34,10 @@ class PlatformLimits(Section):
     """Most connections to the database."""
     requests_per_second: Count = 50
     """For one user."""
+    validations_per_minute: Count = 10
+    """For one user; a bucket whose credentials are refused when it is declared counts as one."""
+    validation_seconds: Seconds = 10.0
+    """How long nodes have to try a bucket, and then the platform itself."""
     bad_signatures_per_minute: Count = 5
     """For one address; beyond it, plain node calls are refused before they are checked."""
     buckets: Count = 1000
@@ -103,6 +107,8 @@ class PlatformSettings(Section):
     """Where nodes are found that do not tell their URL: `https://s3-REGION-PROVIDER.DOMAIN`."""
     allow_private_endpoints: bool = False
     """Whether tenants' endpoints may be loopback, link-local or private addresses."""
+    check_credentials: bool = True
+    """Whether a bucket is tried before it is stored, or changed, over the API."""
     local_roots: tuple[str, ...] = ()
     """Names of nodes' `local_roots` that LOCAL buckets may use; none: there are no such buckets."""
     vendor_secrets: VendorSecrets = VendorSecrets()

@@ -51,6 +51,15 @@ class Bell(asyncio.Event):
         self.rung_for.add(topic)
         self.set()
 
+    async def rings_before(self, deadline: float) -> bool:
+        """Waits for it, until the event loop's clock says `deadline`; whether it rang."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self.wait()
+        except TimeoutError:
+            return False
+        return True
+
     def taken(self) -> frozenset[str]:
         """The topics; the bell is silent again."""
         topics = frozenset(self.rung_for)

@@ -4,16 +4,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
+from bridge_node.platform.liveness import status_of
 from bridge_node.platform.requests import Here, User
 from bridge_node.platform.store import stats
 from bridge_node.platform.store.stats import Newest
 from bridge_node.platform.tolerance import iso, listed
 
 router = APIRouter(prefix="/stats/nodes", tags=["statistics"])
-
-FRESH_MS = 3 * 60 * 1000
-NOT_HEARD = "OFFLINE"
-"""What a bucket is called from which no fresh report came: the platform's own word (contract §10.25)."""
 
 
 @router.get("/minute")
@@ -32,12 +29,11 @@ async def minute(
 
 
 def _row(newest: Newest, now: int) -> dict[str, Any]:
-    heard = newest.registered and now - newest.reported_at <= FRESH_MS
     return {
         "nodeId": newest.node_id,
         "bucketId": newest.bucket_id,
         "unitId": newest.bucket_id,
-        "nodeStatus": newest.status if heard else NOT_HEARD,
+        "nodeStatus": status_of(newest, now),
         "lastUpdated": iso(newest.reported_at),
         "latency_ms": newest.latency_ms if newest.latency_ms is not None else 0,
         "latencyMs": newest.latency_ms if newest.latency_ms is not None else 0,

@@ -10,10 +10,10 @@ from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bridge_node.platform import access, providers, spans
-from bridge_node.platform.api.nodestats import FRESH_MS, NOT_HEARD
 from bridge_node.platform.api.shapes import node_url
 from bridge_node.platform.auth import Principal
 from bridge_node.platform.context import Platform
+from bridge_node.platform.liveness import status_of
 from bridge_node.platform.requests import Here, User
 from bridge_node.platform.spans import Span
 from bridge_node.platform.store import buckets, nodes, providerkeys, stats, uptime
@@ -58,8 +58,7 @@ class Seen:
         """What the node said last on that day; of today, only while it is fresh."""
         if not self.is_today or self.newest is None:
             return self.day.last_status
-        heard = self.newest.registered and self.now - self.newest.reported_at <= FRESH_MS
-        return self.newest.status if heard else NOT_HEARD
+        return status_of(self.newest, self.now)
 
     @property
     def at(self) -> int:
@@ -87,17 +86,13 @@ async def daily(
     return {"success": True, "data": [_daily(one, keys) for one in seen]}
 
 
+@router.post("/bucket/{bucket_id}/stats")
 async def of_bucket(bucket_id: str, wanted: DayOfBucket, user: User, platform: Here) -> dict[str, Any]:
     span = spans.day(wanted.day)
     async with platform.database.reading() as connection:
         bucket = await access.bucket(connection, user, bucket_id, "READ")
         seen = await _seen(connection, platform, user, [bucket], span)
     return {"success": True, "nodeStats": [_of_day(one, platform.settings.node_domain) for one in seen]}
-
-
-for prefix in ("/bucket", "/unit"):
-    path = f"{prefix}/{{bucket_id}}/stats"
-    router.add_api_route(path, of_bucket, methods=["POST"], include_in_schema=prefix == "/bucket")
 
 
 async def _seen(

@@ -1,11 +1,12 @@
 """Nodes. A node is (organisation, ip); what it was stays when it is deleted."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, and_, case, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bridge_node.platform.models import nodes
+from bridge_node.platform.models import enrolments, nodes
 from bridge_node.platform.store.sql import insert, made
 
 
@@ -55,6 +56,11 @@ async def with_id(connection: AsyncConnection, node_id: str) -> Node | None:
     return await _one(connection, nodes.c.id == node_id)
 
 
+async def with_ids(connection: AsyncConnection, ids: Collection[str]) -> list[Node]:
+    rows = await connection.execute(select(nodes).where(nodes.c.id.in_(ids)))
+    return [made(Node, row) for row in rows]
+
+
 async def of_organisation(connection: AsyncConnection, organisation_id: str, id_or_ip: str) -> Node | None:
     """A node of an organisation by its id or by its name: the contract's documents name it either way."""
     by_either = or_(nodes.c.id == id_or_ip, nodes.c.ip == id_or_ip)
@@ -80,6 +86,16 @@ async def living(connection: AsyncConnection, *organisation_ids: str) -> list[No
     """Nodes of these organisations that were not deleted, those that left as well."""
     wanted = select(nodes).where(nodes.c.deleted_at.is_(None), nodes.c.organisation_id.in_(organisation_ids))
     return [made(Node, row) for row in await connection.execute(wanted)]
+
+
+async def listening(connection: AsyncConnection, organisation_id: str, since: int, most: int) -> list[Node]:
+    """Enrolled nodes of an organisation that were heard of since then: the ones that take tasks. Last heard first."""
+    enrolled = select(enrolments.c.node_id).where(
+        enrolments.c.approved_at.is_not(None), enrolments.c.revoked_at.is_(None)
+    )
+    wanted = select(nodes).where(_REGISTERED, nodes.c.organisation_id == organisation_id, nodes.c.id.in_(enrolled))
+    heard = wanted.where(nodes.c.seen_at >= since).order_by(nodes.c.seen_at.desc(), nodes.c.id.desc())
+    return [made(Node, row) for row in await connection.execute(heard.limit(most))]
 
 
 async def add(
