@@ -14,11 +14,14 @@ from starlette.exceptions import HTTPException
 
 from bridge_node.messages import PROTOCOL_HEADER, PROTOCOL_VERSION
 from bridge_node.platform.api import (
+    aliases,
+    buckets,
     nodeconfig,
     nodes,
     nodestats,
     organisation,
     orgkeys,
+    providerkeys,
     registration,
     repokeys,
     repositories,
@@ -59,6 +62,8 @@ ROUTERS: Sequence[APIRouter] = (
     uptime.router,
     usagestats.router,
     repokeys.router,
+    buckets.router,
+    providerkeys.router,
 )
 
 
@@ -81,6 +86,7 @@ def create_app(platform: Platform) -> FastAPI:
     app.add_exception_handler(UnicodeEncodeError, _not_storable)
     for router in ROUTERS:
         app.include_router(router)
+    app.include_router(aliases.units(ROUTERS))
 
     @app.get("/health", tags=["health"])
     async def health() -> dict[str, str]:

@@ -111,16 +111,21 @@ def _attachment(vault: Vault, attachment: Attachment) -> AttachmentDocument:
 def _backend(vault: Vault, attachment: Attachment) -> BackendDocument:
     """A bucket's own address and region come before those of its provider key."""
     target, credentials = attachment.target, attachment.credentials
-    kind = KINDS[target.storage_type or ""]
-    if kind == "local":
-        return BackendDocument(kind=kind, root=target.endpoint)  # names one of the operator's roots, never a path
-    return BackendDocument(
-        kind=kind,
+    return backend(
+        target.storage_type or "",
         endpoint=target.endpoint or credentials.endpoint,
         region=target.region or credentials.region,
         key=credentials.key,
         secret=credentials.secret(vault),
     )
+
+
+def backend(storage_type: str, *, endpoint: str, region: str, key: str, secret: str) -> BackendDocument:
+    """How a node reaches it. The endpoint of a LOCAL one names one of the operator's roots, never a path."""
+    kind = KINDS[storage_type]
+    if kind == "local":
+        return BackendDocument(kind=kind, root=endpoint)
+    return BackendDocument(kind=kind, endpoint=endpoint, region=region, key=key, secret=secret)
 
 
 def _key(vault: Vault, key: RepositoryKey, names: Mapping[str, str]) -> KeyDocument:

@@ -59,3 +59,7 @@ StorageType = Annotated[Literal["S3", "GCS", "BLOB", "LOCAL"], BeforeValidator(_
 Mode = Annotated[Literal["NORMAL", "MIRROR"], BeforeValidator(_mode)]
 Options = Annotated[dict[str, Any], AfterValidator(_options)]
 """Extensions, of a repository or of an attachment: those that are known have their type, others pass."""
+SecretText = Annotated[str, Field(max_length=16 * 1024)]
+"""Of several lines, when it is a private key."""
+Provider = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable), AfterValidator(str.upper)]
+"""Whose cloud it is: an open list."""

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from bridge_node.platform.errors import BadRequest
 
 LONGEST_LIST = 1000
+HIGHEST_MASK = 0xFF
+LONGEST_MASK = 10
 _ABSENT = frozenset({"", "undefined", "null"})
 _STORAGE_TYPES = {"AZURE": "BLOB"}
 _MODES = {"BACKUP": "MIRROR"}
@@ -24,6 +26,15 @@ def listed(values: Iterable[str] | None) -> list[str] | None:
     if len(parts) > LONGEST_LIST:
         raise BadRequest(f"A list holds at most {LONGEST_LIST} values")
     return list(dict.fromkeys(part for part in parts if part is not None)) or None
+
+
+def mask(name: str, text: str | None) -> int:
+    """A mask of flags in decimal; 0 where there is none. Raises BadRequest for anything else, by its name."""
+    if text is None:
+        return 0
+    if not text.isdecimal() or not text.isascii() or len(text) > LONGEST_MASK or int(text) > HIGHEST_MASK:
+        raise BadRequest(f"{name}: not a mask of flags")
+    return int(text)
 
 
 def storage_type(value: str) -> str:

@@ -291,7 +291,7 @@ provider_keys = { p = { provider = "LOCAL", root = "edge" } }
 buckets = { b = { bucket = "x", provider_key = "p" } }
 """
 REFUSED = {
-    '[buckets.b]\nbucket = "x"': "buckets.b: needs `provider_key`, or `key` and `secret`",
+    '[buckets.b]\nbucket = "x"': "buckets.b: needs `key` and `secret`, or a provider key",
     '[buckets.b]\nbucket = "x"\nprovider_key = "nobody"': 'buckets.b.provider_key: "nobody" is not in this file',
     '[buckets.b]\nbucket = "x"\nkey = "k"\nsecret = "s"\nendpoint = "http://127.0.0.1:9000"': "private address",
     '[buckets.b]\nbucket = "x"\nkey = "k"\nsecret = "s"\nendpoint = "https://h/path"': "without a path",

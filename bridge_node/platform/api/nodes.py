@@ -13,13 +13,12 @@ from bridge_node.platform.requests import Here, User
 from bridge_node.platform.store import enrolments, nodes, orgkeys
 from bridge_node.platform.store.enrolments import Enrolment
 from bridge_node.platform.store.nodes import Node
-from bridge_node.platform.tolerance import given, iso
+from bridge_node.platform.tolerance import given, iso, mask
 from bridge_node.platform.wakeups import changed
 
 router = APIRouter(tags=["nodes"])
 
 _PUBLIC = ""
-_HIGHEST_MASK = 0xFF
 
 
 @router.get("/node")
@@ -27,7 +26,7 @@ async def list_nodes(
     user: User, platform: Here, node_services: Annotated[str | None, Query(alias="nodeServices")] = None
 ) -> dict[str, Any]:
     """Public nodes and those of the caller's organisation."""
-    return await _listing(platform, user.organisation_id, _PUBLIC, services=_mask(given(node_services)))
+    return await _listing(platform, user.organisation_id, _PUBLIC, services=mask("nodeServices", given(node_services)))
 
 
 @router.get("/organization/{org_id}/nodes")
@@ -114,11 +113,3 @@ def _described(node: Node, domain: str, *, waiting: bool) -> dict[str, Any]:
 def _waiting(found: list[Enrolment]) -> Enrolment | None:
     """The newest enrolment that nobody has approved yet."""
     return next((one for one in found if one.approved_at is None and one.revoked_at is None), None)
-
-
-def _mask(text: str | None) -> int:
-    if text is None:
-        return 0
-    if not text.isdecimal() or not text.isascii() or int(text) > _HIGHEST_MASK:
-        raise BadRequest("nodeServices: not a mask of services")
-    return int(text)

@@ -71,6 +71,7 @@ async def of_repositories(user: User, platform: Here, repo_id: RepoIds = None) -
     return {"success": True, "stats": [{"repoId": one, **_bytes(totals)} for one, totals in found.items()]}
 
 
+@router.get("/bucket/stats")
 async def of_buckets(
     user: User, platform: Here, bucket_id: BucketIds = None, unit_id: UnitIds = None
 ) -> dict[str, Any]:
@@ -85,10 +86,6 @@ async def of_buckets(
             for one, totals in found.items()
         ],
     }
-
-
-for prefix in ("/bucket", "/unit"):
-    router.add_api_route(f"{prefix}/stats", of_buckets, methods=["GET"], include_in_schema=prefix == "/bucket")
 
 
 def _bytes(totals: Totals) -> dict[str, str]:

@@ -3,7 +3,7 @@
 Read as the configuration is: every problem at once, and secrets by reference.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import combinations
 from typing import Annotated, Any
@@ -13,7 +13,9 @@ from pydantic import AfterValidator, Field, SecretStr
 from bridge_node.configuration.checks import Finding
 from bridge_node.configuration.problems import KeyPath, quoted
 from bridge_node.configuration.program import Program
-from bridge_node.platform.endpoints import is_private, normalised
+from bridge_node.platform import credentials
+from bridge_node.platform.credentials import Problem
+from bridge_node.platform.endpoints import normalised
 from bridge_node.platform.fields import AccessType, Mode, Name, Options, ShortText, Spoken, StorageType
 from bridge_node.platform.settings import PlatformSettings
 from bridge_node.platform.store.providerkeys import storage_type_of
@@ -149,49 +151,50 @@ def check(settings: PlatformSettings, declared: Declaration) -> Iterator[Finding
     yield from _mirrors(declared)
 
 
-_PRIVATE = "is a private address, which `allow_private_endpoints` of the platform does not allow"
-
-
 def _provider_key(settings: PlatformSettings, path: KeyPath, key: DeclaredProviderKey) -> Iterator[Finding]:
-    if key.provider == "LOCAL":
-        yield from _root(settings, path, key.root, alone=not (key.key or key.secret.get_secret_value() or key.endpoint))
-        return
-    if key.root:
-        yield Finding((*path, "root"), "has a meaning for LOCAL provider keys only")
-    if not settings.allow_private_endpoints and is_private(key.endpoint):
-        yield Finding((*path, "endpoint"), _PRIVATE)
-    if not (key.key and key.secret.get_secret_value()):
-        yield Finding(path, "needs `key` and `secret`")
+    yield from _rooted(path, key, local=key.provider == "LOCAL")
+    said = credentials.ProviderKey(
+        provider=key.provider,
+        key=key.key,
+        secret=key.secret.get_secret_value(),
+        endpoint=key.root or key.endpoint,
+    )
+    yield from _findings(path, credentials.problems_of_key(said, settings), local=key.provider == "LOCAL")
 
 
 def _bucket(
     settings: PlatformSettings, declared: Declaration, path: KeyPath, bucket: DeclaredBucket
 ) -> Iterator[Finding]:
-    own = bool(bucket.key or bucket.secret.get_secret_value())
-    if bucket.storage_type == "LOCAL":
-        yield from _root(settings, path, bucket.root, alone=not (own or bucket.provider_key or bucket.endpoint))
-        return
-    if bucket.root:
-        yield Finding((*path, "root"), "has a meaning for LOCAL buckets only")
-    if not settings.allow_private_endpoints and is_private(bucket.endpoint):
-        yield Finding((*path, "endpoint"), _PRIVATE)
+    local = bucket.storage_type == "LOCAL"
+    yield from _rooted(path, bucket, local=local)
+    provider = None
     if bucket.provider_key:
         yield from _known((*path, "provider_key"), bucket.provider_key, declared.provider_keys)
-        key = declared.provider_keys.get(bucket.provider_key)
-        if key and key.provider == "LOCAL":
-            yield Finding((*path, "provider_key"), "a LOCAL one is a whole account: name it in `accounts`")
-        if own:
-            yield Finding(path, "has a provider key and credentials of its own: one of them is too much")
-    elif not (bucket.key and bucket.secret.get_secret_value()):
-        yield Finding(path, "needs `provider_key`, or `key` and `secret`")
+        named = declared.provider_keys.get(bucket.provider_key)
+        provider = named.provider if named else ""
+    said = credentials.Bucket(
+        storage_type=bucket.storage_type,
+        bucket=bucket.bucket,
+        key=bucket.key,
+        secret=bucket.secret.get_secret_value(),
+        endpoint=bucket.root or bucket.endpoint,
+        provider=provider,
+    )
+    yield from _findings(path, credentials.problems_of_bucket(said, settings), local=local)
 
 
-def _root(settings: PlatformSettings, path: KeyPath, root: str, *, alone: bool) -> Iterator[Finding]:
-    """What is LOCAL is a directory of the nodes, and nothing else."""
-    if root not in settings.local_roots:
-        yield Finding((*path, "root"), "must name one of the platform's `local_roots`")
-    if not alone:
+def _rooted(path: KeyPath, declared: DeclaredProviderKey | DeclaredBucket, *, local: bool) -> Iterator[Finding]:
+    """What is LOCAL has a root in the place of an endpoint, and nothing else has one."""
+    if declared.root and not local:
+        yield Finding((*path, "root"), "has a meaning for what is LOCAL only")
+    if declared.endpoint and local:
         yield Finding(path, "what is LOCAL has neither credentials nor an endpoint")
+
+
+def _findings(path: KeyPath, problems: Iterable[Problem], *, local: bool) -> Iterator[Finding]:
+    for problem in problems:
+        name = "root" if local and problem.field == "endpoint" else problem.field
+        yield Finding((*path, name) if name else path, problem.message)
 
 
 def _repository(declared: Declaration, path: KeyPath, repository: DeclaredRepository) -> Iterator[Finding]:

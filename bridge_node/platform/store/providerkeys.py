@@ -16,6 +16,8 @@ from bridge_node.platform.vault import Vault
 _TABLE = provider_keys.name
 _STORAGE = {"GCP": "GCS", "AZURE": "BLOB", "LOCAL": "LOCAL"}
 _WITHOUT_STORAGE = {"OPENAI", "ANTHROPIC"}
+_CLOUDS = {"AWS", "GCP", "AZURE"}
+_STORAGE_BIT, _AI_BIT, _CLOUD_BIT, _EVERYTHING = 1, 2, 4, 0xFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,13 @@ class ProviderKey:
 def storage_type_of(provider: str) -> str | None:
     """How a provider's storage is spoken to: all that we do not know better speak S3. None: it stores nothing."""
     return None if provider in _WITHOUT_STORAGE else _STORAGE.get(provider, "S3")
+
+
+def capabilities_of(provider: str) -> int:
+    """The mask of what a provider offers (contract §§0.5, 4)."""
+    if provider in _WITHOUT_STORAGE:
+        return _AI_BIT
+    return _STORAGE_BIT | _AI_BIT | _CLOUD_BIT if provider in _CLOUDS else _EVERYTHING
 
 
 async def with_id(
@@ -122,6 +131,16 @@ async def change(
     if row:
         await connection.execute(update(provider_keys).where(_is(organisation_id, provider_key_id)).values(row))
         await revisions.provider_key_changed(connection, provider_key_id)
+
+
+async def bucket_counts(connection: AsyncConnection, provider_key_ids: Collection[str]) -> dict[str, int]:
+    """How many live buckets are reached by each of these."""
+    counted = (
+        select(buckets.c.provider_key_id, func.count().label("buckets"))
+        .where(buckets.c.provider_key_id.in_(provider_key_ids), buckets.c.deleted_at.is_(None))
+        .group_by(buckets.c.provider_key_id)
+    )
+    return {row.provider_key_id: row.buckets for row in await connection.execute(counted)}
 
 
 async def uses(connection: AsyncConnection, provider_key_id: str) -> int:
