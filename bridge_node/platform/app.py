@@ -16,19 +16,23 @@ from bridge_node.messages import PROTOCOL_HEADER, PROTOCOL_VERSION
 from bridge_node.platform.api import (
     aliases,
     buckets,
+    cloudkeys,
     nodeconfig,
     nodes,
     nodestats,
     organisation,
     orgkeys,
     providerkeys,
+    quotas,
     registration,
     repokeys,
     repositories,
     secrets,
     status,
+    systemevents,
     uptime,
     usagestats,
+    workspaces,
 )
 from bridge_node.platform.context import Platform
 from bridge_node.platform.database import DatabaseUnavailable
@@ -64,6 +68,10 @@ ROUTERS: Sequence[APIRouter] = (
     repokeys.router,
     buckets.router,
     providerkeys.router,
+    cloudkeys.router,
+    workspaces.router,
+    systemevents.router,
+    quotas.router,
 )
 
 

@@ -27,11 +27,38 @@ class Context(IntEnum):
     AI_LLM_API_KEY = 12
     CONVERSATION = 13
 
+    @property
+    def word(self) -> str:
+        """What it is called in answers."""
+        return _WORDS[self]
+
+
+_WORDS = (
+    "workspace",
+    "bucket",
+    "repo",
+    "user",
+    "org",
+    "workspaceuser",
+    "apikey",
+    "usersettings",
+    "orgsettings",
+    "flashbacknode",
+    "orgkey",
+    "aillm",
+    "aillmapikey",
+    "conversation",
+)
+
 
 class Event(IntEnum):
     CREATED = 0
     UPDATED = 1
     DELETED = 2
+
+    @property
+    def word(self) -> str:
+        return self.name.lower()
 
 
 class User(Protocol):

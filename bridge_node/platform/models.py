@@ -100,6 +100,7 @@ users = Table(
     _of("organisations"),
     _text("email"),
     _text("name"),
+    _text("last_name"),
     Column("role", SmallInteger, nullable=False, server_default="0"),
     _time("created_at"),
     _maybe_time("deleted_at"),
@@ -480,6 +481,13 @@ audit_events = Table(
     Column("workspace_id", Text),
     Column("data", Document),
     Index("audit_events_organisation_ix", "organisation_id", "id"),
+)
+
+event_reads = Table(
+    "event_reads",
+    metadata,
+    _of("users", primary_key=True),
+    Column("event_id", BigInteger, primary_key=True, autoincrement=False),
 )
 
 changes = Table(

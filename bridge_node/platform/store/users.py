@@ -15,6 +15,7 @@ class User:
     organisation_id: str
     email: str
     name: str
+    last_name: str
     role: int
     created_at: int
     deleted_at: int | None
@@ -23,6 +24,12 @@ class User:
 async def of(connection: AsyncConnection, organisation_id: str) -> list[User]:
     """Live ones, oldest first."""
     return await _live(connection, users.c.organisation_id == organisation_id)
+
+
+async def with_id(connection: AsyncConnection, organisation_id: str, user_id: str) -> User | None:
+    """A live one of this organisation."""
+    mine = (users.c.organisation_id == organisation_id) & (users.c.id == user_id)
+    return next(iter(await _live(connection, mine)), None)
 
 
 async def with_email(connection: AsyncConnection, email: str) -> User | None:
