@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from bridge_node.cli import config, key, node, platform
+from bridge_node.cli import backups, config, key, node, platform
 from bridge_node.cli.check import check
 from bridge_node.cli.demo import demo
 from bridge_node.cli.healthcheck import healthcheck
@@ -23,6 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+platform.app.command()(backups.backup)
+platform.app.command()(backups.restore)
 app.command()(demo)
 app.command("run")(run_node)
 app.command()(check)

@@ -46,7 +46,7 @@ def serve(
 
     Exit codes: 0 stopped, 1 something failed, 2 the configuration cannot be used, 3 the database cannot be reached.
     """
-    settings = _settings(config)
+    settings = settings_of(config)
     with complaints():
         import uvloop
 
@@ -76,7 +76,7 @@ def bootstrap(
     What is there already stays as it is, so this may be run at every start. The master key is made only where the
     configuration names none: back it up, without it no stored secret opens again.
     """
-    settings = _settings(config)
+    settings = settings_of(config)
     with complaints():
         from bridge_node.platform.bootstrap import Wanted, make_master_key
         from bridge_node.platform.bootstrap import bootstrap as bootstrapping
@@ -107,7 +107,7 @@ def token(
 
     Nothing is stored. What the token allows is what the user may do at the time of the call.
     """
-    settings = _settings(config)
+    settings = settings_of(config)
     if not settings.own_tokens:
         raise complain("own_tokens is false: the platform would not accept it", Exit.CONFIGURATION)
     with complaints():
@@ -122,7 +122,7 @@ def token(
 @app.command()
 def migrate(config: ConfigFile = DEFAULT_CONFIG) -> None:
     """Bring the database's schema up to date: forward, from any earlier version."""
-    settings = _settings(config)
+    settings = settings_of(config)
     with complaints():
         asyncio.run(_migrated(settings))
     typer.echo("The schema is up to date.")
@@ -157,7 +157,7 @@ def apply(
     Exit codes: 0 done, 1 failed, 2 the file or the configuration, 3 the database cannot be reached, 4 the file does
     not fit what is there.
     """
-    settings = _settings(config)
+    settings = settings_of(config)
     with complaints():
         from bridge_node.configuration import load_settings
         from bridge_node.platform.apply import CannotApply, program
@@ -248,7 +248,8 @@ def reference() -> None:
     typer.echo(as_toml(), nl=False)
 
 
-def _settings(config: Path) -> "PlatformSettings":
+def settings_of(config: Path) -> "PlatformSettings":
+    """The settings; ends the command with every problem when they cannot be used."""
     with complaints():
         from bridge_node.configuration import load_settings
         from bridge_node.platform.program import PLATFORM

@@ -102,6 +102,15 @@ class Database:
         async with _mapped(), self.engine.connect() as connection:
             yield await connection.execution_options(**self._reading)
 
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[AsyncConnection]:
+        """For reading: one snapshot for all statements, which waits for no writer and lets none wait."""
+        options = (
+            {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True} if self.postgres else self._reading
+        )
+        async with _mapped(), self.engine.connect() as connection:
+            yield await connection.execution_options(**options)
+
     async def close(self) -> None:
         await self.engine.dispose()
 

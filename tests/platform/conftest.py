@@ -41,8 +41,18 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database."""
+    return await _new_database(request, tmp_path / "platform.sqlite")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def other_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Another one, of each kind for each kind of the first."""
+    return await _new_database(request, tmp_path / "other.sqlite")
+
+
+async def _new_database(request: pytest.FixtureRequest, file: Path) -> str:
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/platform.sqlite"
+        return f"sqlite:///{file}"
     server: str = request.getfixturevalue("postgresql")
     name = f"test_{next(_numbers)}"
     connection = await asyncpg.connect(server)

@@ -163,7 +163,9 @@ def test_another_master_key_is_noticed(bootstrapped: Operator) -> None:
     assert "is this the master key that it was stored under?" in bootstrapped.run("bootstrap", code=1)
 
 
-@pytest.mark.parametrize("command", ["serve", "bootstrap", "token", "migrate", "apply", "reference"])
+@pytest.mark.parametrize(
+    "command", ["serve", "bootstrap", "token", "migrate", "apply", "backup", "restore", "reference"]
+)
 def test_every_command_explains_itself(operator: Operator, command: str) -> None:
     assert "Usage: bridge-node platform" in operator.run(command, "--help")
 
@@ -200,6 +202,22 @@ def _get(url: str, token: str) -> dict[str, Any]:
     with urllib.request.urlopen(request, timeout=10) as answer:
         body: dict[str, Any] = json.load(answer)
         return body
+
+
+def test_a_backup_is_made_and_restored_without_the_master_key(bootstrapped: Operator) -> None:
+    bootstrapped.apply('[repositories.r]\nkeys = { ci = { access = "READ" } }')
+    (bootstrapped.directory / "state/master.key").rename(bootstrapped.directory / "kept")
+    file = bootstrapped.directory / "platform.backup"
+    assert re.match(r".*platform\.backup: \d+ rows of \d+ tables, schema \d+\n", bootstrapped.run("backup", file))
+    assert "exists; --force replaces it" in bootstrapped.run("backup", file, code=4)
+    bootstrapped.run("backup", file, "--force")
+    assert "is not empty" in bootstrapped.run("restore", file, code=4)
+    bootstrapped.variables["BRIDGE_NODE_PLATFORM__STATE_DIRECTORY"] = str(bootstrapped.directory / "new")
+    assert "tables, as they were at 2" in bootstrapped.run("restore", file)
+    (bootstrapped.directory / "kept").rename(bootstrapped.directory / "new/master.key")
+    assert bootstrapped.apply('[repositories.r]\nkeys = { ci = { access = "READ" } }') == "Nothing to change.\n"
+    file.write_bytes(file.read_bytes()[:-10])
+    assert bootstrapped.run("restore", file, "--replace", code=1).endswith("is cut off; nothing was changed\n")
 
 
 # settings

@@ -1,4 +1,4 @@
-"""The schema that migrations make is the one that the code knows."""
+"""The schema that migrations make is the one that the code knows, and what was stored before is there after."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,6 +14,7 @@ from bridge_node.platform import migrations
 from bridge_node.platform.database import Database
 from bridge_node.platform.migrations import WrongSchema
 from bridge_node.platform.models import metadata
+from tests.platform import filled
 
 
 @pytest.fixture(autouse=True)
@@ -54,3 +55,22 @@ async def test_migrating_again_and_at_once_changes_nothing(empty: Database) -> N
     await asyncio.gather(*(migrations.upgrade(empty) for _ in range(3)))
     await migrations.upgrade(empty)
     await migrations.check(empty)
+
+
+async def test_every_step_keeps_what_is_stored_and_leaves_room_for_the_version_before(empty: Database) -> None:
+    """A new step is tried by this, too. The version before reads and writes the columns that it knows."""
+    first, *others = migrations.revisions()
+    await migrations.upgrade(empty, first)
+    for number, following in enumerate(others):
+        async with empty.transaction() as connection:
+            tables = await connection.run_sync(filled.tables_of)
+            await connection.run_sync(filled.fill, tables, 10 * number)
+            await connection.run_sync(filled.fill, tables, 10 * number + 1)
+            before = {table.name: await connection.run_sync(filled.rows_of, table) for table in tables}
+        await migrations.upgrade(empty, following)
+        async with empty.transaction() as connection:
+            for table in tables:
+                assert before[table.name] <= await connection.run_sync(filled.rows_of, table), (following, table.name)
+            await connection.run_sync(filled.fill, tables, 10 * number + 2)
+    async with empty.reading() as connection:
+        assert await connection.run_sync(_differences) == []

@@ -3,6 +3,8 @@
 `upgrade` takes them. Each step is a file in `versions/` and never changes once it was released.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from alembic import command
@@ -10,10 +12,13 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Connection
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bridge_node.platform.database import Database
 
 HEAD = "head"
+TABLE = "alembic_version"
+"""Where a database keeps its revision."""
 _LOCK = 0x62726964676E
 """Of PostgreSQL's advisory locks: two processes that start together migrate one after the other."""
 
@@ -27,23 +32,42 @@ async def upgrade(database: Database, revision: str = HEAD) -> None:
 
     Reads files: to be done before anything is served.
     """
+    async with alone(database) as connection:
+        await connection.run_sync(upgraded, revision)
+
+
+@asynccontextmanager
+async def alone(database: Database) -> AsyncIterator[AsyncConnection]:
+    """A transaction beside which nobody migrates."""
     async with database.transaction() as connection:
         if database.postgres:
             await connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
             await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
-        await connection.run_sync(_upgraded, revision)
+        yield connection
 
 
 async def check(database: Database) -> None:
     """Raises WrongSchema unless the schema is the one that this version works with. Reads files, as `upgrade` does."""
-    async with database.reading() as connection:
-        found = await connection.run_sync(_current)
+    found = await revision(database)
     newest = ScriptDirectory.from_config(_config()).get_current_head()
     if found != newest:
         raise WrongSchema(f"the database is at {found or 'nothing'}, this version needs {newest}")
 
 
-def _upgraded(connection: Connection, revision: str) -> None:
+async def revision(database: Database) -> str:
+    """Where the database is; empty when it has no tables yet."""
+    async with database.reading() as connection:
+        return await connection.run_sync(_current) or ""
+
+
+def revisions() -> list[str]:
+    """Every step that this version knows, oldest first. Reads files."""
+    steps = ScriptDirectory.from_config(_config()).walk_revisions()
+    return [step.revision for step in steps][::-1]
+
+
+def upgraded(connection: Connection, revision: str = HEAD) -> None:
+    """Brings the schema up to `revision`, in the transaction of `connection`."""
     command.upgrade(_config(connection), revision)
 
 
