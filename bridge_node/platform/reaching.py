@@ -15,6 +15,7 @@ from bridge_node.backends.base import Unobserved
 from bridge_node.catalog import BackendSpec
 from bridge_node.errors import BridgeError
 from bridge_node.messages import BackendDocument, PlaceDocument
+from bridge_node.platform import clouds
 
 DEFAULT_REGION = "us-east-1"
 
@@ -41,12 +42,12 @@ class Unreachable:
 
 async def reach(place: PlaceDocument, *, allow_private: bool, seconds: float) -> Reached | Unreachable:
     """Asks for the head of the bucket, once and within `seconds`."""
-    if place.backend.kind != "s3":
-        return Unreachable("only a node can try a bucket of this kind, and none is online")
+    if place.backend.kind == "local":
+        return Unreachable("only a node can try a bucket on its own disk, and none is online")
     began = time.monotonic()
     try:
         async with asyncio.timeout(seconds):
-            await _head(_spec(place.backend, allow_private), place.bucket)
+            await _head(place, allow_private, seconds)
     except TimeoutError:
         reason = "deadline"
     except BridgeError as error:
@@ -91,6 +92,20 @@ _WORDS = {
 }
 
 
+async def _head(place: PlaceDocument, allow_private: bool, seconds: float) -> None:
+    """As nodes do, where they speak it."""
+    backend = place.backend
+    match backend.kind:
+        case "gcs" | "azure" as kind:
+            account = clouds.Account(
+                kind, backend.key, backend.secret, backend.endpoint, backend.region, allow_private=allow_private
+            )
+            async with clouds.reached(account, seconds=seconds) as cloud:
+                await cloud.head(place.bucket)
+        case _:
+            await _head_over_s3(_spec(backend, allow_private), place.bucket)
+
+
 def _spec(backend: BackendDocument, allow_private: bool) -> BackendSpec:
     return BackendSpec(
         name="platform",
@@ -103,7 +118,7 @@ def _spec(backend: BackendDocument, allow_private: bool) -> BackendSpec:
     )
 
 
-async def _head(spec: BackendSpec, bucket: str) -> None:
+async def _head_over_s3(spec: BackendSpec, bucket: str) -> None:
     backend = await asyncio.to_thread(pool.make, spec, Unobserved())
     try:
         await backend.head_bucket(bucket)

@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import uvicorn
 from pydantic import SecretStr
@@ -16,6 +18,7 @@ from bridge_node.catalog import Catalog
 from bridge_node.crypto import orgkey
 from bridge_node.health import BackendHealth, HealthView
 from bridge_node.messages import Task
+from bridge_node.platform import auth
 from bridge_node.platform.app import create_app
 from bridge_node.platform.context import Platform, assemble
 from bridge_node.platform.models import enrolments, metadata, node_status_minutes, nodes, repositories, usage_minutes
@@ -29,11 +32,11 @@ from bridge_node.usage import Usage
 from tests.agent.peer import ORGANISATION, ORGANISATION_PUBLIC
 from tests.agent.test_fleet_agent import Node, kept, living, made, restored, until
 from tests.platform.world import MASTER, populate
-from tests.servers import free_ports
+from tests.servers import S3Server, free_ports
 
 
 @contextlib.asynccontextmanager
-async def serving(directory: Path, port: int) -> AsyncIterator[Platform]:
+async def serving(directory: Path, port: int, **more: Any) -> AsyncIterator[Platform]:
     """The platform, with one organisation, `repo-1` and a key of it; the state is in `directory`."""
     url = f"http://127.0.0.1:{port}"
     settings = PlatformSettings(
@@ -41,6 +44,7 @@ async def serving(directory: Path, port: int) -> AsyncIterator[Platform]:
         database=SecretStr(f"sqlite:///{directory}/platform.sqlite"),
         master_key=SecretStr(MASTER),
         external_urls=(url,),
+        **more,
     )
     fresh = not (directory / "platform.sqlite").exists()
     platform = await asyncio.to_thread(assemble, settings)
@@ -209,3 +213,39 @@ async def test_a_probe_that_the_platform_asks_for_is_answered(tmp_path: Path, ur
                     break
                 await asyncio.sleep(0.01)
             assert tuple(found) == ("DISCONNECTED", "this node does not serve the bucket")
+
+
+async def post(platform: Platform, url: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """A call of the organisation's owner."""
+    terms: dict[str, Any] = {"email": "", "organisation_id": ORGANISATION, "now": time.time(), "seconds": 60.0}
+    token = auth.issue(next(iter(platform.issuers)), user_id="owner-1", **terms)
+    async with httpx.AsyncClient(base_url=url, timeout=30, headers={"Authorization": f"Bearer {token}"}) as client:
+        answer = (await client.post(path, json=body)).json()
+    return dict(answer)
+
+
+async def test_buckets_are_tried_by_a_node_while_they_are_in_no_repository(
+    tmp_path: Path, url: str, seaweedfs: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The platform itself may not connect to loopback, and has no root of its own: what answers is the node."""
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda host, *a, **k: resolve("127.0.0.1" if host == "node.test" else host, *a, **k)
+    )
+    away = {"endpoint": seaweedfs.endpoint.replace("127.0.0.1", "node.test"), "region": seaweedfs.region}
+    own = {"bucket": "ready", "key": seaweedfs.access_key, "secret": seaweedfs.secret_key, **away}
+    local = {"name": "Disk", "storageType": "LOCAL", "endpoint": "disk", "workspaceId": "ws-1", "bucket": "data"}
+    async with serving(tmp_path, port_of(url), local_roots=("disk",)) as platform:
+        node = await made(tmp_path, url, allow_private_addresses=True)
+        async with living(node):
+            await until(lambda: node.keys == {"FBAK1"})
+            found = await post(platform, url, "/bucket/new/validate", own)
+            assert (found.get("status"), found["message"]) == ("ONLINE", "reachable"), found
+            found = await post(platform, url, "/bucket/new/validate", {**own, "secret": "wrong"})
+            assert (found["success"], found["message"]) == (False, "the bucket refuses these credentials")
+            disk = (await post(platform, url, "/bucket", local))["bucketId"]
+            found = await post(platform, url, f"/bucket/{disk}/validate", {})
+            assert (found["success"], found["message"]) == (False, "there is no such bucket")
+            (tmp_path / "disk" / "data").mkdir()
+            found = await post(platform, url, f"/bucket/{disk}/validate", {})
+            assert (found.get("status"), found["message"]) == ("ONLINE", "reachable"), found
