@@ -3,8 +3,11 @@
 import re
 from pathlib import Path
 
+from fastapi.routing import APIRoute
+
 from bridge_node import operations
 from bridge_node.operations import Access, Operation
+from bridge_node.platform.app import ROUTERS
 
 ROOT = Path(__file__).parents[2]
 BASES = {"Operation", "BucketOperation", "ObjectOperation", "UploadOperation"}
@@ -33,3 +36,24 @@ def test_links_between_documents_lead_somewhere() -> None:
         if not (document.parent / target).exists()
     ]
     assert dead == []
+
+
+def test_the_table_of_endpoints_names_routes_and_tests_that_there_are() -> None:
+    text = (ROOT / "docs" / "endpoints.md").read_text()
+    routes = {
+        f"{method} {re.sub(r'{[^}]*}', '{}', route.path)}"
+        for router in ROUTERS
+        for route in router.routes
+        if isinstance(route, APIRoute)
+        for method in route.methods or ()
+    }
+    named = {re.sub(r"{[^}]*}", "{}", row) for row in re.findall(r"^\| `([A-Z]+ /\S*)` \|", text, re.MULTILINE)}
+    assert named - routes == set()
+    missing = [name for name in re.findall(r"`(\S+\.py::\w+)`", text) if not _is_a_test(name)]
+    assert missing == []
+
+
+def _is_a_test(name: str) -> bool:
+    file, _, function = name.partition("::")
+    path = ROOT / "tests" / (file if "/" in file else f"platform/{file}")
+    return path.exists() and re.search(rf"^(async )?def {function}\(", path.read_text(), re.MULTILINE) is not None
