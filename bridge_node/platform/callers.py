@@ -11,7 +11,7 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,10 +23,13 @@ from bridge_node.messages import Registration, SignedText
 from bridge_node.platform.database import Database
 from bridge_node.platform.errors import PlatformError
 from bridge_node.platform.rates import Rate
+from bridge_node.platform.signers import Signers
 from bridge_node.platform.store import enrolments, nodes, nonces, orgkeys
 from bridge_node.platform.store.enrolments import Enrolment
 from bridge_node.platform.store.nodes import Node
+from bridge_node.platform.store.nonces import Nonce
 from bridge_node.platform.store.orgkeys import OrganisationKey
+from bridge_node.platform.together import Batch
 
 log = structlog.get_logger()
 
@@ -76,7 +79,8 @@ class Answer:
 
 
 Work = Callable[[AsyncConnection, Caller], Awaitable[Answer]]
-_Signer = tuple[Caller, httpsig.PublicKey]
+_CallerAndKey = tuple[Caller, httpsig.PublicKey]
+_USED = "The signature was used before"
 
 
 class _Refused(Exception):
@@ -86,8 +90,12 @@ class _Refused(Exception):
 class Callers:
     """Answers node calls. `network_key` is the public key of nodes without an organisation."""
 
-    def __init__(self, database: Database, failures: Rate, now_ms: Callable[[], int], network_key: str = "") -> None:
+    def __init__(
+        self, database: Database, signers: Signers, failures: Rate, now_ms: Callable[[], int], network_key: str = ""
+    ) -> None:
         self._database = database
+        self._signers = signers
+        self._nonces = Batch(self._use_nonces)
         self._failures = failures
         self._now_ms = now_ms
         self._network_key = _network_key(network_key) if network_key else None
@@ -112,11 +120,18 @@ class Callers:
         """
         try:
             caller, verified = await self._signed_by(call, None)
-            async with self._database.statement() as connection:
-                await _use_nonce(connection, verified)
+            await self._use_nonce(verified)
         except _Refused as error:
             raise self._refusal(call, str(error)) from error
         return caller
+
+    async def _use_nonce(self, verified: httpsig.Verified) -> None:
+        if not await self._nonces.ask(_nonce(verified)):
+            raise _Refused(_USED)
+
+    async def _use_nonces(self, used: Sequence[Nonce]) -> list[bool]:
+        async with self._database.statement() as connection:
+            return await nonces.use_all(connection, used)
 
     def _refusal(self, call: NodeCall, reason: str) -> PlatformError:
         log.info("node_call_refused", route=call.route, address=call.address, reason=reason)
@@ -129,7 +144,8 @@ class Callers:
         caller, verified = await self._signed_by(call, message)
         _require_working(caller.enrolment, waits=isinstance(message, Registration))
         async with self._database.transaction() as connection:
-            await _use_nonce(connection, verified)
+            if not await nonces.use(connection, _nonce(verified)):
+                raise _Refused(_USED)
             return await _done(connection, caller, work)
 
     async def _signed_by(self, call: NodeCall, message: SignedText | None) -> tuple[Caller, httpsig.Verified]:
@@ -138,9 +154,9 @@ class Callers:
             raise _Refused("The signature names no key")
         if call.url is None:
             raise _Refused("The call was made to another host")
-        async with self._database.reading() as connection:
-            signer = await self._own_key(connection, keyid, message)
-            if signer is None and isinstance(message, Registration) and message.node_keys is not None:
+        signer = await self._own_key(keyid, message)
+        if signer is None and isinstance(message, Registration) and message.node_keys is not None:
+            async with self._database.reading() as connection:
                 signer = await self._organisation_key(connection, keyid, message)
         if signer is None:
             raise _Refused("Signature refused")
@@ -152,17 +168,19 @@ class Callers:
             log.debug("node_signature_refused", reason=str(error))
             raise _Refused("Signature refused") from error
 
-    async def _own_key(self, connection: AsyncConnection, keyid: str, message: SignedText | None) -> _Signer | None:
-        signer = await enrolments.signer(connection, keyid)
+    async def _own_key(self, keyid: str, message: SignedText | None) -> _CallerAndKey | None:
+        signer = await self._signers.of(keyid)
         if signer is None:
             return None
-        node, enrolment = signer
+        node, enrolment = signer.node, signer.enrolment
         if message is not None and (message.ip, message.id_org or "") != (node.ip, node.organisation_id):
             raise _Refused("Signed by another node")
         caller = Caller(node.organisation_id, node.ip, node, enrolment=enrolment)
         return caller, sealing.verification_key(enrolment.sign)
 
-    async def _organisation_key(self, connection: AsyncConnection, keyid: str, message: SignedText) -> _Signer | None:
+    async def _organisation_key(
+        self, connection: AsyncConnection, keyid: str, message: SignedText
+    ) -> _CallerAndKey | None:
         organisation_id = message.id_org or ""
         for key in await self._keys_of(connection, organisation_id):
             if key.thumbprint == keyid:
@@ -193,7 +211,7 @@ class Callers:
             before = await nonces.begin(connection, name, call.route, digest, forget_at)
             if before is not None:
                 if (before.route, before.body_digest) != (call.route, digest):
-                    raise _Refused("The signature was used before")
+                    raise _Refused(_USED)
                 return Answer(before.status, before.answer)
             answer = await _done(connection, caller, work)
             await nonces.remember(connection, name, answer.status, answer.body)
@@ -239,9 +257,8 @@ def _require_working(enrolment: Enrolment | None, *, waits: bool) -> None:
         raise _Refused("The enrolment waits for approval")
 
 
-async def _use_nonce(connection: AsyncConnection, verified: httpsig.Verified) -> None:
-    if not await nonces.use(connection, verified.keyid, verified.nonce, verified.forget_at * 1000):
-        raise _Refused("The signature was used before")
+def _nonce(verified: httpsig.Verified) -> Nonce:
+    return Nonce(verified.keyid, verified.nonce, verified.forget_at * 1000)
 
 
 def _digest_of_signature(signature: str) -> str:

@@ -11,6 +11,7 @@ from bridge_node.platform.database import Database
 from bridge_node.platform.polls import Polls
 from bridge_node.platform.rates import Rate
 from bridge_node.platform.settings import PlatformSettings
+from bridge_node.platform.signers import Signers
 from bridge_node.platform.signing import SigningKeys
 from bridge_node.platform.validation import Validator
 from bridge_node.platform.vault import Vault
@@ -52,6 +53,7 @@ def assemble(settings: PlatformSettings, now_ms: Callable[[], int] = _now_ms) ->
     vault = Vault(master, previous)
     own = [auth.own_issuer(master)] if settings.own_tokens else []
     waker, keys = Waker(database), SigningKeys(vault)
+    signers = Signers(database, now_ms)
     failures = Rate(limits.bad_signatures_per_minute, "minute")
     return Platform(
         settings=settings,
@@ -59,8 +61,8 @@ def assemble(settings: PlatformSettings, now_ms: Callable[[], int] = _now_ms) ->
         vault=vault,
         issuers=[*own, *(auth.trusted(issuer) for issuer in settings.issuers)],
         waker=waker,
-        callers=Callers(database, failures, now_ms, settings.network_key),
-        polls=Polls(database, waker, vault, keys, settings.lease_seconds, now_ms),
+        callers=Callers(database, signers, failures, now_ms, settings.network_key),
+        polls=Polls(database, signers, waker, vault, keys, settings.lease_seconds, now_ms),
         keys=keys,
         user_rate=Rate(limits.requests_per_second, "second"),
         validator=Validator(

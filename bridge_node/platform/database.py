@@ -16,8 +16,9 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 STATEMENT_SECONDS = 5.0
+CONNECTIONS = 20
 CONNECTION_SECONDS = 15.0
-"""Longest wait for a free connection: when a change wakes a whole fleet, there is a queue for a moment."""
+"""Longest wait for a free connection."""
 _INSTRUCTIONS_BETWEEN_LOOKS = 50_000
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 
@@ -29,7 +30,7 @@ class DatabaseUnavailable(Exception):
 class Database:
     """A pool of connections. `open` it, `close` it."""
 
-    def __init__(self, engine: AsyncEngine, url: URL, statement_seconds: float) -> None:
+    def __init__(self, engine: AsyncEngine, url: URL, statement_seconds: float, connections: int) -> None:
         self.engine = engine
         self.url = url
         self.postgres = engine.dialect.name == "postgresql"
@@ -37,9 +38,11 @@ class Database:
         self._statement_seconds = statement_seconds
         self._writers = asyncio.Lock()
         """SQLite has one writer at a time and no queue; here is one, so that nobody waits longer than the others."""
+        self._free = asyncio.Semaphore(connections)
+        """The pool's own queue lets latecomers pass; this one does not."""
 
     @classmethod
-    def open(cls, url: str, *, connections: int = 20, statement_seconds: float = STATEMENT_SECONDS) -> Self:
+    def open(cls, url: str, *, connections: int = CONNECTIONS, statement_seconds: float = STATEMENT_SECONDS) -> Self:
         """Connects at the first use. `url` may leave the driver out: `sqlite:///path`, `postgresql://…`."""
         parsed = driven(url)
         if parsed.get_backend_name() == "sqlite":
@@ -67,7 +70,7 @@ class Database:
                     },
                 },
             )
-        return cls(engine, parsed, statement_seconds)
+        return cls(engine, parsed, statement_seconds, connections)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -75,7 +78,7 @@ class Database:
 
         Raises DatabaseUnavailable; errors that mean something (`IntegrityError`) pass as they are.
         """
-        async with _mapped(), self._turn(), self.engine.begin() as connection:
+        async with _mapped(), self._turn(), self._connection(), self.engine.begin() as connection:
             yield connection
 
     @asynccontextmanager
@@ -97,9 +100,19 @@ class Database:
             self._writers.release()
 
     @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[None]:
+        """Whoever has waited longest for a free connection is next."""
+        async with asyncio.timeout(CONNECTION_SECONDS):
+            await self._free.acquire()
+        try:
+            yield
+        finally:
+            self._free.release()
+
+    @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """For reading: on SQLite one snapshot that waits for no writer, on PostgreSQL one for each statement."""
-        async with _mapped(), self.engine.connect() as connection:
+        async with _mapped(), self._connection(), self.engine.connect() as connection:
             yield await connection.execution_options(**self._reading)
 
     @asynccontextmanager

@@ -6,7 +6,7 @@ for each node that does not have it.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -20,12 +20,13 @@ from bridge_node.platform import documents
 from bridge_node.platform.callers import Caller
 from bridge_node.platform.database import Database
 from bridge_node.platform.errors import Unauthorised
+from bridge_node.platform.signers import Signers
 from bridge_node.platform.signing import SigningKeys
-from bridge_node.platform.store import enrolments, grants, nodes
+from bridge_node.platform.store import grants, nodes
 from bridge_node.platform.store.enrolments import Enrolment
 from bridge_node.platform.store.grants import Asked
 from bridge_node.platform.store.nodes import Node
-from bridge_node.platform.together import Together
+from bridge_node.platform.together import Batch, Together
 from bridge_node.platform.vault import Vault, VaultError
 from bridge_node.platform.wakeups import Bell, Waker
 
@@ -85,6 +86,7 @@ class Polls:
     def __init__(
         self,
         database: Database,
+        signers: Signers,
         waker: Waker,
         vault: Vault,
         keys: SigningKeys,
@@ -95,7 +97,9 @@ class Polls:
         self._waker = waker
         self._vault = vault
         self._library = Library(vault)
+        self._signers = signers
         self._of_organisation = Together(self._look_at_organisation)
+        self._versions = Batch(self._next_versions)
         self._keys = keys
         self._lease_ms = int(lease_seconds * 1000)
         self._now_ms = now_ms
@@ -148,19 +152,26 @@ class Polls:
             found = await self._of_organisation.ask(before.node.organisation_id)
             if found is not None:
                 return replace(before, serves=found.serves, broken=found.broken)
+        signer = await self._signers.of(thumbprint)
+        if signer is None:
+            raise Unauthorised("Signature refused")
+        node, enrolment = signer.node, signer.enrolment
+        if enrolment.approved_at is None and enrolment.revoked_at is None:
+            raise Unauthorised("The enrolment waits for approval")
+        shelf, topics = await self._shelf(node)
+        return View(node, enrolment, topics | {node_id}, shelf.serves, shelf.broken, signer.tasks)
+
+    async def _shelf(self, node: Node) -> tuple[Shelf, frozenset[str]]:
+        """What a node serves, and whose changes may change that."""
+        shelf = await self._of_organisation.ask(node.organisation_id) if node.organisation_id else None
+        if shelf is not None:
+            return shelf, frozenset({node.organisation_id})
         async with self._database.reading() as connection:
-            signer = await enrolments.signer(connection, thumbprint)
-            if signer is None:
-                raise Unauthorised("Signature refused")
-            node, enrolment = signer
-            if enrolment.approved_at is None and enrolment.revoked_at is None:
-                raise Unauthorised("The enrolment waits for approval")
-            topics = {node_id, node.organisation_id}
+            topics = {node.organisation_id}
             if not node.organisation_id:
-                topics |= await grants.organisations_assigned_from(connection, node_id)
-            shelf = await self._library.built(connection, await documents.served_by(connection, node))
-            tasks = await grants.open_tasks(connection, node_id, self._now_ms())
-        return View(node, enrolment, frozenset(topics), shelf.serves, shelf.broken, tasks)
+                topics |= await grants.organisations_assigned_from(connection, node.id)
+            served = await documents.served_by(connection, node)
+            return await self._library.built(connection, served), frozenset(topics)
 
     async def _look_at_organisation(self, organisation_id: str) -> Shelf | None:
         """What each of its nodes serves; None when that differs."""
@@ -192,12 +203,15 @@ class Polls:
     async def _written_down(self, view: View, given: Collection[str], now: int) -> int:
         """The answer's version, once it is written down what the node is given and asked for the first time."""
         if not given and not view.tasks:
-            async with self._database.statement() as connection:
-                return await nodes.next_config_version(connection, view.node.id, now)
+            return await self._versions.ask(view.node.id)
         async with self._database.transaction() as connection:
             await grants.grant(connection, view.node.id, given, now)
             await grants.delivered(connection, [asked.task.id for asked in view.tasks], now)
-            return await nodes.next_config_version(connection, view.node.id, now)
+            return (await nodes.next_config_versions(connection, [view.node.id], now))[0]
+
+    async def _next_versions(self, node_ids: Sequence[str]) -> list[int]:
+        async with self._database.statement() as connection:
+            return await nodes.next_config_versions(connection, node_ids, self._now_ms())
 
     def _tasks(self, view: View) -> Iterator[Task]:
         """What the node is asked, with the places that are named sealed for it."""

@@ -18,7 +18,8 @@ _DECODED_IN_A_THREAD = 64 * 1024
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 
 
-def _platform(request: Request) -> Platform:
+async def _platform(request: Request) -> Platform:
+    """A coroutine, because FastAPI hands plain functions to a thread."""
     platform: Platform = request.app.state.platform
     return platform
 

@@ -1,10 +1,14 @@
-"""Many who want to know the same at the same moment, answered by one look."""
+"""Many who ask at the same moment, answered together: a change wakes every node that there is."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+Asked = TypeVar("Asked")
 Found = TypeVar("Found")
+
+MOST_AT_ONCE = 500
 
 
 class Together(Generic[Found]):
@@ -39,3 +43,46 @@ class Together(Generic[Found]):
             await asyncio.sleep(0)
         finally:
             del self._gathering[name]
+
+
+class Batch(Generic[Asked, Found]):
+    """Questions of one kind, put to `answer` many at a time: all that came while the last ones were answered.
+
+    `answer` gives as many answers, in the same order; what it raises, everybody of the batch gets.
+    """
+
+    def __init__(self, answer: Callable[[Sequence[Asked]], Awaitable[Sequence[Found]]]) -> None:
+        self._answer = answer
+        self._gathering: _Gathering[Asked, Found] | None = None
+        self._turns = asyncio.Lock()
+
+    async def ask(self, question: Asked) -> Found:
+        gathering = self._gathering
+        if gathering is None or len(gathering.questions) >= MOST_AT_ONCE:
+            gathering = self._gathering = _Gathering([question], asyncio.get_running_loop().create_future())
+            await self._lead(gathering)
+            return gathering.answers.result()[0]
+        gathering.questions.append(question)
+        place = len(gathering.questions) - 1
+        return (await asyncio.shield(gathering.answers))[place]
+
+    async def _lead(self, gathering: "_Gathering[Asked, Found]") -> None:
+        """Whoever asked first answers all."""
+        try:
+            async with self._turns:
+                await asyncio.sleep(0)  # whoever was woken together with this one asks now
+                if self._gathering is gathering:
+                    self._gathering = None
+                gathering.answers.set_result(await self._answer(gathering.questions))
+        except BaseException as error:
+            if self._gathering is gathering:
+                self._gathering = None
+            gathering.answers.set_exception(error if isinstance(error, Exception) else InterruptedError())
+            gathering.answers.exception()  # it is no loss when nobody followed
+            raise
+
+
+@dataclass(slots=True)
+class _Gathering(Generic[Asked, Found]):
+    questions: list[Asked]
+    answers: asyncio.Future[Sequence[Found]]

@@ -1,5 +1,6 @@
 """The nodes' own keys, and the platform's key that nodes pin."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bridge_node.platform.models import enrolments, nodes, platform_keys
 from bridge_node.platform.store.nodes import Node
-from bridge_node.platform.store.sql import insert, made
+from bridge_node.platform.store.sql import among, insert, made
 
 Jwk = dict[str, Any]
 
@@ -37,15 +38,13 @@ async def with_thumbprint(connection: AsyncConnection, thumbprint: str) -> Enrol
     return made(Enrolment, row) if row else None
 
 
-async def signer(connection: AsyncConnection, thumbprint: str) -> tuple[Node, Enrolment] | None:
-    """The node that has the key of that name, and the key."""
+async def signers(connection: AsyncConnection, thumbprints: Collection[str]) -> dict[str, tuple[Node, Enrolment]]:
+    """The nodes that have the keys of these names, and the keys."""
     ours = [column.label(f"node_{column.name}") for column in nodes.columns]
     wanted = select(enrolments, *ours).join(nodes, nodes.c.id == enrolments.c.node_id)
-    row = (await connection.execute(wanted.where(enrolments.c.thumbprint == thumbprint))).one_or_none()
-    if row is None:
-        return None
+    rows = await connection.execute(wanted.where(among(connection, enrolments.c.thumbprint, thumbprints)))
     width = len(enrolments.columns)
-    return Node(*row[width:]), Enrolment(*row[:width])
+    return {row.thumbprint: (Node(*row[width:]), Enrolment(*row[:width])) for row in rows}
 
 
 async def of(connection: AsyncConnection, *node_ids: str) -> list[Enrolment]:

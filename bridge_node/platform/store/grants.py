@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bridge_node.messages import PlaceDocument, Task, TaskResult
 from bridge_node.platform.models import assignments, grants, repositories, tasks
-from bridge_node.platform.store.sql import insert
+from bridge_node.platform.store.sql import among, insert
 from bridge_node.platform.vault import Vault
 
 _TASKS = tasks.name
@@ -79,15 +79,16 @@ async def add_task(
     )
 
 
-async def open_tasks(connection: AsyncConnection, node_id: str, now: int) -> tuple[Asked, ...]:
-    """What a node has still to answer, and was not asked a moment ago."""
-    unanswered = (tasks.c.node_id == node_id, tasks.c.status == "", tasks.c.expires_at > now)
-    wanted = select(tasks).where(*unanswered, tasks.c.delivered_at < now - ASKED_AGAIN_MS)
-    rows = await connection.execute(wanted.order_by(tasks.c.id))
-    return tuple(
-        Asked(Task(id=row.id, kind=row.kind, repository=row.repository_id, bucket=row.bucket_id), row.place_sealed)
-        for row in rows
-    )
+async def open_tasks(connection: AsyncConnection, node_ids: Collection[str], now: int) -> dict[str, tuple[Asked, ...]]:
+    """What nodes have still to answer, and were not asked a moment ago."""
+    theirs = among(connection, tasks.c.node_id, node_ids)
+    wanted = select(tasks).where(theirs, tasks.c.status == "", tasks.c.expires_at > now)
+    rows = await connection.execute(wanted.where(tasks.c.delivered_at < now - ASKED_AGAIN_MS).order_by(tasks.c.id))
+    found: dict[str, tuple[Asked, ...]] = {}
+    for row in rows:
+        task = Task(id=row.id, kind=row.kind, repository=row.repository_id, bucket=row.bucket_id)
+        found[row.node_id] = (*found.get(row.node_id, ()), Asked(task, row.place_sealed))
+    return found
 
 
 async def delivered(connection: AsyncConnection, task_ids: Collection[str], now: int) -> None:

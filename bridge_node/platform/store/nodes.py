@@ -1,13 +1,13 @@
 """Nodes. A node is (organisation, ip); what it was stays when it is deleted."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, and_, case, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bridge_node.platform.models import enrolments, nodes
-from bridge_node.platform.store.sql import insert, made
+from bridge_node.platform.store.sql import among, insert, made
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +138,12 @@ async def remove(connection: AsyncConnection, node_id: str, now: int) -> None:
     await connection.execute(update(nodes).where(nodes.c.id == node_id).values(deleted_at=now))
 
 
-async def next_config_version(connection: AsyncConnection, node_id: str, now: int) -> int:
-    """A number above every one that this node got before, and not below the clock."""
+async def next_config_versions(connection: AsyncConnection, node_ids: Sequence[str], now: int) -> list[int]:
+    """For each a number above every one that the node got before, and not below the clock."""
+    in_order = select(nodes.c.id).where(among(connection, nodes.c.id, node_ids)).order_by(nodes.c.id).with_for_update()
     following = nodes.c.config_version + 1
-    counted = update(nodes).where(nodes.c.id == node_id)
+    counted = update(nodes).where(nodes.c.id.in_(in_order))
     number = counted.values(config_version=case((following > now, following), else_=now))
-    version: int = (await connection.execute(number.returning(nodes.c.config_version))).scalar_one()
-    return version
+    rows = await connection.execute(number.returning(nodes.c.id, nodes.c.config_version))
+    versions: dict[str, int] = {row.id: row.config_version for row in rows}
+    return [versions[node_id] for node_id in node_ids]

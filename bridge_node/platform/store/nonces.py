@@ -1,19 +1,39 @@
 """What was signed and may not be used again: nonces, and plain calls with the answer they got."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bridge_node.platform.models import nonces, plain_calls
-from bridge_node.platform.store.sql import insert
+from bridge_node.platform.store.sql import Newcomers, insert
+
+_NONCES = Newcomers(nonces)
 
 
-async def use(connection: AsyncConnection, keyid: str, nonce: str, forget_at: int) -> bool:
-    """Whether a key never used this nonce before; from now on it did."""
-    row = insert(connection, nonces).values(keyid=keyid, nonce=nonce, forget_at=forget_at)
-    used = await connection.execute(row.on_conflict_do_nothing().returning(nonces.c.nonce))
-    return used.one_or_none() is not None
+@dataclass(frozen=True, slots=True)
+class Nonce:
+    """What a key signed, until `forget_at` (epoch milliseconds)."""
+
+    keyid: str
+    nonce: str
+    forget_at: int
+
+
+async def use(connection: AsyncConnection, used: Nonce) -> bool:
+    """Whether the key never used this nonce before; from now on it did."""
+    return (await use_all(connection, [used]))[0]
+
+
+async def use_all(connection: AsyncConnection, used: Sequence[Nonce]) -> list[bool]:
+    """Of each, whether it is used for the first time."""
+    new = set(await _NONCES.put(connection, [(one.keyid, one.nonce, one.forget_at) for one in used]))
+    first = []
+    for one in used:
+        first.append((one.keyid, one.nonce) in new)
+        new.discard((one.keyid, one.nonce))
+    return first
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """What the files beside this one share: statements, and rows made into values."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Row, Select, Table, bindparam, column, func, select
+from sqlalchemy import Column, ColumnElement, Row, Select, Table, any_, bindparam, column, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -18,6 +18,13 @@ def insert(connection: AsyncConnection, table: Table) -> Any:
 def made(kind: type[Value], row: Row[Any]) -> Value:
     """A dataclass with the columns of a row."""
     return kind(**row._mapping)  # noqa: SLF001 - its public name begins with a line, so that no column has it
+
+
+def among(connection: AsyncConnection, wanted: Column[Any], values: Collection[Any]) -> ColumnElement[bool]:
+    """Whether a column has one of these values. To PostgreSQL they are one array, so it is always one statement."""
+    if connection.dialect.name == "postgresql":
+        return wanted == any_(literal(list(values), postgresql.ARRAY(wanted.type)))
+    return wanted.in_(values)
 
 
 class Upsert:
@@ -59,7 +66,7 @@ class Upsert:
         if dialect not in self._statements:
             statement = insert(connection, self._table)
             if dialect == "postgresql":
-                statement = statement.from_select(self._names, self._unnested())
+                statement = statement.from_select(self._names, _unnested(self._table))
             self._statements[dialect] = statement.on_conflict_do_update(
                 index_elements=[column.name for column in self._table.primary_key],
                 set_=self._changes(statement.excluded),
@@ -67,8 +74,34 @@ class Upsert:
             )
         return self._statements[dialect]
 
-    def _unnested(self) -> Select[Any]:
-        """`SELECT * FROM unnest($1::text[], $2::bigint[], …)`"""
-        arrays = [bindparam(one.name, type_=postgresql.ARRAY(one.type)) for one in self._table.columns]
-        columns = (column(one.name, one.type) for one in self._table.columns)
-        return select(func.unnest(*arrays).table_valued(*columns).render_derived(name="given"))
+
+class Newcomers:
+    """Inserts rows by the hundred, those whose primary key is not there yet, and tells which these were."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._names = [column.name for column in table.columns]
+        self._from_arrays = (
+            postgresql.insert(table)
+            .from_select(self._names, _unnested(table))
+            .on_conflict_do_nothing()
+            .returning(*table.primary_key)
+        )
+
+    async def put(self, connection: AsyncConnection, rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
+        """The primary keys of the new ones. `rows` hold the table's columns in order."""
+        if connection.dialect.name == "postgresql":
+            arrays = map(list, zip(*rows, strict=True))
+            found = await connection.execute(self._from_arrays, dict(zip(self._names, arrays, strict=True)))
+        else:
+            values = [dict(zip(self._names, row, strict=True)) for row in rows]
+            statement = sqlite.insert(self._table).values(values).on_conflict_do_nothing()
+            found = await connection.execute(statement.returning(*self._table.primary_key))
+        return [tuple(row) for row in found]
+
+
+def _unnested(table: Table) -> Select[Any]:
+    """`SELECT * FROM unnest($1::text[], $2::bigint[], …)`"""
+    arrays = [bindparam(one.name, type_=postgresql.ARRAY(one.type)) for one in table.columns]
+    columns = (column(one.name, one.type) for one in table.columns)
+    return select(func.unnest(*arrays).table_valued(*columns).render_derived(name="given"))
