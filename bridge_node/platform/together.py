@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 Asked = TypeVar("Asked")
@@ -58,31 +57,36 @@ class Batch(Generic[Asked, Found]):
 
     async def ask(self, question: Asked) -> Found:
         gathering = self._gathering
-        if gathering is None or len(gathering.questions) >= MOST_AT_ONCE:
-            gathering = self._gathering = _Gathering([question], asyncio.get_running_loop().create_future())
+        leads = gathering is None or len(gathering) >= MOST_AT_ONCE
+        if gathering is None or leads:
+            gathering = self._gathering = []
+        answer: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
+        gathering.append((question, answer))
+        if leads:
             await self._lead(gathering)
-            return gathering.answers.result()[0]
-        gathering.questions.append(question)
-        place = len(gathering.questions) - 1
-        return (await asyncio.shield(gathering.answers))[place]
+        return await answer
 
     async def _lead(self, gathering: "_Gathering[Asked, Found]") -> None:
         """Whoever asked first answers all."""
         try:
             async with self._turns:
                 await asyncio.sleep(0)  # whoever was woken together with this one asks now
-                if self._gathering is gathering:
-                    self._gathering = None
-                gathering.answers.set_result(await self._answer(gathering.questions))
+                self._close(gathering)
+                found = await self._answer([question for question, _ in gathering])
         except BaseException as error:
-            if self._gathering is gathering:
-                self._gathering = None
-            gathering.answers.set_exception(error if isinstance(error, Exception) else InterruptedError())
-            gathering.answers.exception()  # it is no loss when nobody followed
+            self._close(gathering)
+            for _, answer in gathering[1:]:
+                if not answer.done():
+                    answer.set_exception(error if isinstance(error, Exception) else InterruptedError())
             raise
+        for (_, answer), one in zip(gathering, found, strict=True):
+            if not answer.done():  # whoever asked may have gone
+                answer.set_result(one)
+
+    def _close(self, gathering: "_Gathering[Asked, Found]") -> None:
+        """Whoever asks from now on belongs to the next one."""
+        if self._gathering is gathering:
+            self._gathering = None
 
 
-@dataclass(slots=True)
-class _Gathering(Generic[Asked, Found]):
-    questions: list[Asked]
-    answers: asyncio.Future[Sequence[Found]]
+_Gathering = list[tuple[Asked, asyncio.Future[Found]]]

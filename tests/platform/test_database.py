@@ -8,6 +8,8 @@ from sqlalchemy import insert, select, text
 
 from bridge_node.platform.database import Database, DatabaseUnavailable
 from bridge_node.platform.models import organisations
+from bridge_node.platform.store import nonces
+from bridge_node.platform.store.nonces import Nonce
 from bridge_node.platform.wakeups import Waker, changed
 
 
@@ -36,6 +38,37 @@ async def test_a_statement_that_takes_too_long_is_stopped(database_url: str) -> 
             await connection.execute(text(slow))
     assert time.monotonic() - started < 5
     await database.close()
+
+
+async def test_whoever_waited_longest_for_a_connection_is_next(database_url: str) -> None:
+    """Also before somebody who asks at the very moment when one becomes free."""
+    database = Database.open(database_url, connections=1)
+    order: list[str] = []
+
+    async def reads(name: str) -> None:
+        async with database.reading():
+            order.append(name)
+            await asyncio.sleep(0)
+
+    async def again() -> None:
+        for _ in range(3):
+            await reads("again")
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(again(), name="again")
+        await asyncio.sleep(0)
+        for number in range(3):
+            group.create_task(reads(str(number)), name=f"reader {number}")
+    assert order == ["again", "0", "1", "2", "again", "again"]
+    await database.close()
+
+
+async def test_of_nonces_that_come_together_each_is_new_once(database: Database) -> None:
+    async with database.statement() as connection:
+        assert await nonces.use(connection, Nonce("key", "before", 9))
+    used = [Nonce("key", name, at) for at, name in enumerate(("a", "before", "a", "b"))]
+    async with database.statement() as connection:
+        assert await nonces.use_all(connection, used) == [True, False, False, True]
 
 
 async def test_a_change_wakes_who_waits_for_it_in_another_process(database: Database) -> None:
