@@ -234,7 +234,8 @@ def _measure(options: argparse.Namespace, fleet: Fleet, api: Api, platform: int,
     seconds = figures["seconds"]
     print(
         f"CPU: platform {(after.cpu - before.cpu) / seconds:.0%} of a core, PostgreSQL "
-        f"{(database_after.cpu - database_before.cpu) / seconds:.0%}; {os.cpu_count()} cores are shared by all"
+        f"{(database_after.cpu - database_before.cpu) / seconds:.0%}, the nodes that make the load "
+        f"{(figures['cpu'] - begun['cpu']) / seconds:.0%}; {os.cpu_count()} cores are shared by all"
     )
     return _verdict(options.nodes, changes, begun, figures)
 

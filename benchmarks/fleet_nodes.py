@@ -244,7 +244,8 @@ class Fleet:
 
     def _figures(self) -> dict[str, Any]:
         return {one.name: getattr(self._tally, one.name) for one in fields(self._tally)} | {
-            "resident": cost([os.getpid()]).resident
+            "resident": (used := cost([os.getpid()])).resident,
+            "cpu": used.cpu,
         }
 
 

@@ -31,6 +31,10 @@ KINDS: Mapping[str, Literal["s3", "gcs", "azure", "local"]] = {
 """What platform and nodes call a storage type of the contract."""
 
 
+class NoSuchRepository(Exception):
+    """It was deleted. Nothing else may look like that: nodes stop serving what is deleted."""
+
+
 async def served_by(connection: AsyncConnection, node: Node) -> dict[str, int]:
     """The ids of what a node serves, each with its revision.
 
@@ -64,7 +68,7 @@ async def served_by_all_of(connection: AsyncConnection, organisation_id: str) ->
 async def build(connection: AsyncConnection, vault: Vault, repository_id: str) -> RepositoryDocument:
     """The document of a live repository, secrets in clear.
 
-    Raises LookupError when there is none any more, and VaultError when one of its secrets does not open.
+    Raises NoSuchRepository when there is none any more, and VaultError when one of its secrets does not open.
     """
     repository, disabled = await _live(connection, repository_id)
     attached = [one for one in await attachments.of(connection, repository_id) if one.target.storage_type]
@@ -90,7 +94,7 @@ async def _live(connection: AsyncConnection, repository_id: str) -> tuple[Reposi
     wanted = select(repositories).where(repositories.c.id == repository_id, repositories.c.deleted_at.is_(None))
     row = (await connection.execute(wanted)).one_or_none()
     if row is None:
-        raise LookupError(repository_id)
+        raise NoSuchRepository(repository_id)
     switched_off = select(organisations.c.repos_disabled).where(organisations.c.id == row.organisation_id)
     return made(Repository, row), row.disabled or (await connection.execute(switched_off)).scalar_one()
 

@@ -19,13 +19,21 @@ class NoMasterKey(Exception):
 
 
 def make(directory: Path) -> Path:
-    """Writes a new key that only its owner may read. Raises FileExistsError: a key is never replaced here."""
+    """Writes a new key that only its owner may read. Raises FileExistsError: a key is never replaced here.
+
+    It is written aside and linked into place: whoever else looks for a key finds a whole one.
+    """
     path = directory / FILE
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+    aside = directory / f".{FILE}.{secrets.token_hex(8)}"
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(aside, path)
+    finally:
+        aside.unlink()
     return path
 
 

@@ -5,12 +5,11 @@ for each node that does not have it.
 """
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
-from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bridge_node import messages
@@ -114,6 +113,11 @@ class Polls:
         view = await self._wait(caller, request)
         return await self._signed(view, request)
 
+    @property
+    def broken_documents(self) -> int:
+        """How often a document could not be built since this process began; nodes went on with the one before."""
+        return self._library.broken.total()
+
     def close(self) -> None:
         self._closing = True
         for bell in self._open.values():
@@ -182,8 +186,8 @@ class Polls:
     async def _signed(self, view: View, request: ConfigRequest) -> str:
         now, node = self._now_ms(), view.node
         chosen = {} if view.revoked else _within_bounds(view, request.known)
-        sealed = await _sealed(view, chosen)
         version = await self._written_down(view, chosen.keys() - request.known.keys(), now)
+        sealed = await _sealed(view, chosen)  # from here on nobody waits for others: answers leave one after the other
         known = {name: digest for name, digest in request.known.items() if name in view.serves or name in view.broken}
         serves = {} if view.revoked else known | {name: built.digest for name, built in chosen.items()}
         answer = ConfigAnswer(
@@ -235,6 +239,7 @@ class Library:
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
         self._built: OrderedDict[tuple[str, int], Built] = OrderedDict()
+        self.broken: Counter[tuple[str, int]] = Counter()
 
     async def built(self, connection: AsyncConnection, served: Mapping[str, int]) -> Shelf:
         """Documents of these revisions."""
@@ -243,12 +248,19 @@ class Library:
         for name, revision in served.items():
             try:
                 found[name] = await self._document(connection, name, revision)
-            except LookupError:
+            except documents.NoSuchRepository:
                 continue  # deleted this moment
-            except (VaultError, ValidationError) as error:
+            except (VaultError, ValueError, LookupError, TypeError) as error:
                 broken.add(name)
-                log.error("document_broken", repository=name, error=type(error).__name__)
+                self._note_broken(name, revision, error)
         return Shelf(found, frozenset(broken))
+
+    def _note_broken(self, name: str, revision: int, error: Exception) -> None:
+        """What is in the database is not as it should be: told once for a revision, counted whenever nodes ask."""
+        self.broken[name, revision] += 1
+        if self.broken[name, revision] == 1:
+            reason = str(error) if isinstance(error, VaultError) else type(error).__name__  # others may quote secrets
+            log.error("document_broken", repository=name, reason=reason, so_far=self.broken.total())
 
     async def _document(self, connection: AsyncConnection, name: str, revision: int) -> Built:
         built = self._built.get((name, revision))

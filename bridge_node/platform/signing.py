@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bridge_node.crypto import sealing
 from bridge_node.platform.store import enrolments
+from bridge_node.platform.store.enrolments import PlatformKey
 from bridge_node.platform.vault import Vault
 
 _TABLE = "platform_keys"
@@ -24,16 +25,17 @@ class SigningKeys:
         """Reads the keys, and makes the first one. Raises VaultError under another master key."""
         found = await enrolments.platform_keys_in_use(connection)
         if not found:
-            await self._make(connection, now_ms)
-            found = await enrolments.platform_keys_in_use(connection)
+            await enrolments.lock_platform_keys(connection)
+            found = await enrolments.platform_keys_in_use(connection) or [await self._made(connection, now_ms)]
         self._key = OKPKey.import_key(self._vault.open(found[0].secret_sealed, _TABLE, found[0].id))
         self._public = [key.public for key in found]
 
-    async def _make(self, connection: AsyncConnection, now_ms: int) -> None:
+    async def _made(self, connection: AsyncConnection, now_ms: int) -> PlatformKey:
         key = sealing.new_signing_key()
         sealed = self._vault.seal(key.as_pem(private=True).decode(), _TABLE, key.thumbprint())
-        public = dict(key.as_dict(private=False))
-        await enrolments.add_platform_key(connection, enrolments.PlatformKey(key.thumbprint(), public, sealed), now_ms)
+        made = PlatformKey(key.thumbprint(), dict(key.as_dict(private=False)), sealed)
+        await enrolments.add_platform_key(connection, made, now_ms)
+        return made
 
     @property
     def public(self) -> dict[str, Any]:

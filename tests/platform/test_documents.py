@@ -110,7 +110,7 @@ async def test_a_disabled_organisation_disables_its_repositories(stock: Stock) -
 
 async def test_a_deleted_repository_has_no_document_and_no_node(stock: Stock) -> None:
     await repositories.remove(stock.connection, "org", "repo", NOW)
-    with pytest.raises(LookupError):
+    with pytest.raises(documents.NoSuchRepository):
         await documents.build(stock.connection, stock.vault, "repo")
     assert await documents.served_by(stock.connection, node()) == {}
 

@@ -3,13 +3,24 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from sqlalchemy import delete, insert, update
+from structlog.testing import capture_logs
 
 from bridge_node.crypto import sealing
 from bridge_node.messages import ConfigAnswer, Task
-from bridge_node.platform.models import assignments, grants, nodes, organisations, repositories, repository_buckets
+from bridge_node.platform.models import (
+    assignments,
+    buckets,
+    grants,
+    nodes,
+    organisations,
+    repositories,
+    repository_buckets,
+    repository_keys,
+)
 from bridge_node.platform.models import tasks as task_rows
 from bridge_node.platform.store import grants as grant_store
 from tests.platform.world import TOKEN_KEY, OwnNode, PlatformUnderTest
@@ -148,13 +159,26 @@ async def test_where_an_organisation_assigns_a_node_gets_what_is_assigned(
     assert (await node.config(known)).removed == ("repo-1",)
 
 
-async def test_a_document_that_cannot_be_built_leaves_what_the_node_has(here: PlatformUnderTest, node: OwnNode) -> None:
+BROKEN = {
+    "a secret that does not open": update(repositories).values(token_key_sealed=b"broken", revision=3),
+    "a kind that nobody knows": update(buckets).values(storage_type="TAPE"),
+    "a value of another type": update(repository_keys).values(buckets=7),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+async def test_a_document_that_cannot_be_built_leaves_what_the_node_has(
+    here: PlatformUnderTest, node: OwnNode, broken: Any
+) -> None:
     known = (await node.config()).serves
-    broken = update(repositories).where(repositories.c.id == "repo-1")
-    await here.change(broken.values(token_key_sealed=b"broken", revision=3))
-    answer = await node.config(known)
-    assert (answer.serves, answer.documents, answer.removed) == (known, (), ())
-    assert (await node.config()).serves == {}
+    await here.change(broken, update(repositories).values(revision=3))
+    with capture_logs() as logs:
+        for _ in range(2):
+            answer = await node.config(known)
+            assert (answer.serves, answer.documents, answer.removed) == (known, (), ())
+        assert (await node.config()).serves == {}
+    assert [log["repository"] for log in logs if log["event"] == "document_broken"] == ["repo-1"]
+    assert here.platform.polls.broken_documents == 3
 
 
 async def test_what_a_node_was_given_is_remembered(here: PlatformUnderTest, node: OwnNode) -> None:

@@ -95,6 +95,12 @@ async def platform_keys_in_use(connection: AsyncConnection) -> list[PlatformKey]
     return [PlatformKey(row.id, row.public, row.secret_sealed) for row in rows]
 
 
+async def lock_platform_keys(connection: AsyncConnection) -> None:
+    """Nobody else adds one before this transaction ends. SQLite lets one transaction write at a time anyway."""
+    if connection.dialect.name == "postgresql":
+        await connection.exec_driver_sql("LOCK TABLE platform_keys IN SHARE ROW EXCLUSIVE MODE")
+
+
 async def add_platform_key(connection: AsyncConnection, key: PlatformKey, now: int) -> None:
     row = new(platform_keys).values(id=key.id, public=key.public, secret_sealed=key.secret_sealed, created_at=now)
     await connection.execute(row)
