@@ -61,6 +61,7 @@ class Platform:
     reports: list[dict[str, Any]] = field(default_factory=list)
     batches: dict[str, dict[str, Any]] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
+    questions: list[ConfigRequest] = field(default_factory=list)
     results: list[dict[str, Any]] = field(default_factory=list)
     tasks: list[dict[str, Any]] = field(default_factory=list)
     registered: bool = False
@@ -160,6 +161,7 @@ class Platform:
         return 200, b'{"success":true,"message":"ok"}'
 
     async def _config(self, question: ConfigRequest) -> Reply:
+        self.questions.append(question)
         serves = {name: digest(data) for name, data in self.documents.items()}
         if question.known == serves and not self.tasks and not self.revoked:
             with contextlib.suppress(TimeoutError):

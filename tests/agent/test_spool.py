@@ -1,7 +1,10 @@
 """The spool: what is on disk is reported once, whatever happens to the node, the disk or the platform."""
 
 import itertools
+import json
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +17,8 @@ from bridge_node.agent.batches import HOUR, Batch, by_hour, from_wire, to_wire
 from bridge_node.agent.spool import REPEATED_SECONDS, Spool
 from bridge_node.messages import BucketStatus
 from bridge_node.telemetry.traffic import Subject, Traffic
+from tests.agent.full_disk import KEYS, MINUTES, NOT_PERMITTED
+from tests.node import ROOT
 
 NOW = 1_770_000_000.0
 ME = Subject("repo", "bucket", "key", "s3")
@@ -143,6 +148,19 @@ def test_a_full_disk_is_an_error_that_changes_nothing(tmp_path: Path) -> None:
     disk._database.execute("PRAGMA max_page_count = 100000")
     disk.write([large], NOW)
     assert len(drained(disk)) == 2
+
+
+@pytest.mark.parametrize("how", ["tmpfs", "limit"])
+def test_after_a_full_disk_every_minute_is_counted_once(how: str, tmp_path: Path) -> None:
+    """A real file system that has no room, and, where none may be mounted, a kernel that lets no file grow."""
+    command = [sys.executable, "-m", "tests.agent.full_disk", how, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    if how == "tmpfs" and done.returncode == NOT_PERMITTED:
+        pytest.skip(done.stdout.strip())
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["waited"] > 0
+    assert (found["moved"], found["counted"], found["left"]) == (MINUTES * KEYS, MINUTES * KEYS, 0)
 
 
 def test_many_rows_become_several_batches_and_statuses_go_along() -> None:
