@@ -227,6 +227,17 @@ class KeyDocument(Message):
     buckets: tuple[Text, ...] | None = None
 
 
+class RightsKeyDocument(Message):
+    """An access key by its rights alone, none of which implies another. What a node does not know of them, it does not
+    grant; nodes that do not know this form do not know the key."""
+
+    id: Identifier
+    key: Identifier
+    secret: Annotated[str, Field(max_length=65_536)]
+    rights: tuple[Text, ...]
+    buckets: tuple[Text, ...] | None = None
+
+
 class RepositoryDocument(Message):
     """One repository with all that a node needs to serve it: the content of a sealed document."""
 
@@ -239,6 +250,7 @@ class RepositoryDocument(Message):
     previous_token_key: str = Field(default="", alias="previousTokenKey")
     attachments: tuple[AttachmentDocument, ...] = ()
     keys: tuple[KeyDocument, ...] = ()
+    keys_by_rights: tuple[RightsKeyDocument, ...] | None = Field(default=None, alias="keysByRights")
     options: dict[str, Any] = {}
 
 

@@ -8,13 +8,22 @@ import base64
 import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from pydantic import SecretStr
 
 from bridge_node.catalog import AccessKey, AccountAttachment, BackendSpec, BucketAttachment, Repository
-from bridge_node.messages import AttachmentDocument, BackendDocument, KeyDocument, PlaceDocument, RepositoryDocument
+from bridge_node.messages import (
+    AttachmentDocument,
+    BackendDocument,
+    KeyDocument,
+    PlaceDocument,
+    RepositoryDocument,
+    RightsKeyDocument,
+)
 from bridge_node.operations import Access
 
 TOKEN_KEY_BYTES = 32
@@ -58,7 +67,8 @@ def served(document: RepositoryDocument, terms: Terms) -> Served:
         unattached_sources=document.options.get("unattached_sources") is True,
         disabled=document.disabled,
     )
-    keys = tuple(_key(one, document) for one in document.keys)
+    opening: list[KeyDocument | RightsKeyDocument] = [*document.keys, *(document.keys_by_rights or ())]
+    keys = tuple(_key(one, document) for one in opening)
     if len({key.id for key in keys}) < len(keys):
         raise Unusable("two access keys have one id")
     return Served(repository, keys)
@@ -126,19 +136,25 @@ def _local(backend: BackendDocument, terms: Terms) -> BackendSpec:
     return BackendSpec(name=f"local-{backend.root}", kind="local", root=str(root))
 
 
-def _key(key: KeyDocument, document: RepositoryDocument) -> AccessKey:
+def _key(key: KeyDocument | RightsKeyDocument, document: RepositoryDocument) -> AccessKey:
     if not key.secret:
         raise Unusable(f"access key {key.id} has no secret")
     return AccessKey(
         id=key.key,
         secret=SecretStr(key.secret),
         repository=document.id,
-        access=_ACCESS[key.access],
+        access=_granted(key.rights) if isinstance(key, RightsKeyDocument) else _ACCESS[key.access],
         buckets=None if key.buckets is None else frozenset(key.buckets),
         platform_id=key.id,
     )
 
 
+def _granted(rights: tuple[str, ...]) -> Access:
+    """Those that this version knows, and nothing for the others."""
+    return reduce(or_, (_RIGHTS[right] for right in rights if right in _RIGHTS), Access.NONE)
+
+
+_RIGHTS = {"READ": Access.READ, "WRITE": Access.WRITE, "ADMIN": Access.ADMIN}
 _ACCESS = {
     "READ": Access.READ,
     "WRITE": Access.of_repository_key("WRITE"),

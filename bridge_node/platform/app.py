@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 
 from bridge_node.messages import PROTOCOL_HEADER, PROTOCOL_VERSION
+from bridge_node.platform import amove
 from bridge_node.platform.api import (
     aliases,
     buckets,
@@ -100,6 +101,7 @@ def create_app(platform: Platform) -> FastAPI:
     async def health() -> dict[str, str]:
         return {"status": "ok"}
 
+    app.mount(amove.PREFIX, amove.create_room(platform))
     return app
 
 

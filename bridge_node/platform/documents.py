@@ -5,12 +5,18 @@ opens its secrets; what it gives is in clear, so it is sealed and forgotten, nev
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bridge_node.messages import AttachmentDocument, BackendDocument, KeyDocument, RepositoryDocument
+from bridge_node.messages import (
+    AttachmentDocument,
+    BackendDocument,
+    KeyDocument,
+    RepositoryDocument,
+    RightsKeyDocument,
+)
 from bridge_node.platform.models import assignments, organisations, repositories
 from bridge_node.platform.store import attachments, repokeys
 from bridge_node.platform.store.attachments import Attachment
@@ -38,15 +44,16 @@ class NoSuchRepository(Exception):
 async def served_by(connection: AsyncConnection, node: Node) -> dict[str, int]:
     """The ids of what a node serves, each with its revision.
 
-    That is everything of its organisation, or what is assigned to it when the organisation assigns. Public nodes
-    serve only what is assigned to them.
+    That is everything of its organisation, or what is assigned to it when the organisation assigns; cloud accounts,
+    which nobody can assign, always. Public nodes serve only what is assigned to them.
     """
     assigned = repositories.c.id.in_(select(assignments.c.repository_id).where(assignments.c.node_id == node.id))
     serves = select(repositories.c.id, repositories.c.revision).where(repositories.c.deleted_at.is_(None))
     if node.organisation_id:
         serves = serves.join(organisations, organisations.c.id == repositories.c.organisation_id)
         serves = serves.where(organisations.c.id == node.organisation_id)
-        serves = serves.where(or_(organisations.c.assigns_repositories.is_(False), assigned))
+        everything = or_(organisations.c.assigns_repositories.is_(False), repositories.c.hidden.is_(True))
+        serves = serves.where(or_(everything, assigned))
     else:
         serves = serves.where(assigned)
     return {row.id: row.revision for row in await connection.execute(serves)}
@@ -73,6 +80,7 @@ async def build(connection: AsyncConnection, vault: Vault, repository_id: str) -
     repository, disabled = await _live(connection, repository_id)
     attached = [one for one in await attachments.of(connection, repository_id) if one.target.storage_type]
     names = {one.target.id: one.target.bucket for one in attached if isinstance(one.target, Bucket)}
+    keys = await repokeys.of(connection, repository_id)
     return RepositoryDocument.model_validate(
         {
             "id": repository.id,
@@ -83,7 +91,8 @@ async def build(connection: AsyncConnection, vault: Vault, repository_id: str) -
             "tokenKey": repository.token_key(vault),
             "previousTokenKey": repository.previous_token_key(vault),
             "attachments": [_attachment(vault, one) for one in attached],
-            "keys": [_key(vault, one, names) for one in await repokeys.of(connection, repository_id)],
+            "keys": [_key(vault, one, names) for one in keys if one.access not in _RIGHTS],
+            "keysByRights": [_key_by_rights(vault, one, names) for one in keys if one.access in _RIGHTS] or None,
             "options": repository.options,
         }
     )
@@ -133,6 +142,20 @@ def backend(storage_type: str, *, endpoint: str, region: str, key: str, secret: 
 
 
 def _key(vault: Vault, key: RepositoryKey, names: Mapping[str, str]) -> KeyDocument:
+    return KeyDocument.model_validate(_opening(vault, key, names) | {"access": key.access})
+
+
+def _key_by_rights(vault: Vault, key: RepositoryKey, names: Mapping[str, str]) -> RightsKeyDocument:
+    return RightsKeyDocument.model_validate(_opening(vault, key, names) | {"rights": _RIGHTS[key.access]})
+
+
+_RIGHTS: Mapping[str, tuple[str, ...]] = {"WRITEONLY": ("WRITE",)}
+"""Access that no level names: nodes that know levels only do not see such keys at all, and so open nothing more."""
+
+
+def _opening(vault: Vault, key: RepositoryKey, names: Mapping[str, str]) -> dict[str, Any]:
     """`buckets` are names there. One that is not attached any more opens nothing, so it is left out."""
     limited = None if key.buckets is None else tuple(names[one] for one in key.buckets if one in names)
-    return KeyDocument(id=key.id, key=key.key, secret=key.verifier(vault), access=key.access, buckets=limited)
+    if key.bucket_names is not None:
+        limited = tuple(key.bucket_names)
+    return {"id": key.id, "key": key.key, "secret": key.verifier(vault), "buckets": limited}

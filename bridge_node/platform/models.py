@@ -184,6 +184,7 @@ repositories = Table(
     _text("storage_type"),  # what its clients speak
     _text("mode"),
     _flag("disabled"),
+    _flag("hidden"),  # of a cloud account: served as any other, and addressed by nobody but its storage keys
     _text("wallet_address"),
     Column("options", Document, nullable=False, server_default="{}"),
     Column("token_key_sealed", LargeBinary, nullable=False),
@@ -234,11 +235,46 @@ repository_keys = Table(
     Column("secret_sealed", LargeBinary),
     _text("public_key"),  # of GCS keys, instead of a secret
     Column("buckets", Document),  # ids of the only buckets that it opens; null: all of the repository
+    Column("bucket_names", Document),  # what it opens instead, by name; `buckets` is then empty
     _time("created_at"),
     _maybe_time("last_used_at"),
     _maybe_time("deleted_at"),
     Index("repository_keys_repository_ix", "repository_id"),
     Index("repository_keys_key_uq", "key", unique=True),
+)
+
+# Internal storage
+
+cloud_accounts = Table(
+    "cloud_accounts",  # provider keys that buckets and storage keys are made with
+    metadata,
+    _of("provider_keys", primary_key=True),
+    _of("organisations"),
+    Column("user_id", Text, nullable=False),
+    _of("repositories"),  # the hidden one that its storage keys belong to
+    _text("name"),
+    Column("active", Boolean, nullable=False, server_default=text("true")),
+    _flag("shared"),
+    _flag("internal_storage"),
+    Column("storage_tier", Integer, nullable=False, server_default="0"),
+    _time("created_at"),
+    Index("cloud_accounts_organisation_ix", "organisation_id"),
+)
+
+storage_keys = Table(
+    "storage_keys",  # what the storage API tells of a repository key
+    metadata,
+    _of("repository_keys", primary_key=True),
+    _of("organisations"),
+    Column("user_id", Text, nullable=False),
+    _text("name"),
+    _text("access_key"),
+    _text("description"),
+    _text("region"),
+    _text("storage_dn"),
+    Column("storage_tier", Integer, nullable=False, server_default="0"),
+    _time("created_at"),
+    Index("storage_keys_user_ix", "organisation_id", "user_id", "created_at"),
 )
 
 # Nodes

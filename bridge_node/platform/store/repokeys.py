@@ -14,12 +14,16 @@ from bridge_node.platform.store.sql import made
 from bridge_node.platform.vault import Vault
 
 _TABLE = repository_keys.name
-AccessType = Literal["READ", "WRITE", "READWRITE", "ADMIN"]
+AccessType = Literal["READ", "WRITE", "READWRITE", "WRITEONLY", "ADMIN"]
+"""A repository's WRITE reads too (promise 15); WRITEONLY does not."""
 
 
 @dataclass(frozen=True, slots=True)
 class RepositoryKey:
-    """`key` is what clients send. `buckets`: the ids of the only ones that it opens, or None for all."""
+    """`key` is what clients send. `buckets`: the ids of the only ones that it opens, or None for all.
+
+    `bucket_names` of them instead, where whole accounts are attached: whatever has the name at the time of a request.
+    """
 
     id: str
     organisation_id: str
@@ -30,6 +34,7 @@ class RepositoryKey:
     secret_sealed: bytes | None = field(repr=False)
     public_key: str
     buckets: list[str] | None
+    bucket_names: list[str] | None
     created_at: int
     last_used_at: int | None
     deleted_at: int | None
@@ -81,8 +86,13 @@ async def add(
     name: str,
     access: AccessType,
     buckets: Collection[str] | None = None,
+    bucket_names: Collection[str] | None = None,
 ) -> None:
-    """Keeps of `pair` what nodes need, and no more."""
+    """Keeps of `pair` what nodes need, and no more.
+
+    With `bucket_names` the key opens no bucket by its id: a version that does not know of names would open all.
+    """
+    ids = buckets if bucket_names is None else ()
     kept = None if pair.public_key else vault.seal(pair.secret, _TABLE, key_id)
     await connection.execute(
         new(repository_keys).values(
@@ -94,7 +104,8 @@ async def add(
             key=pair.key,
             secret_sealed=kept,
             public_key=pair.public_key,
-            buckets=None if buckets is None else sorted(buckets),
+            buckets=None if ids is None else sorted(ids),
+            bucket_names=None if bucket_names is None else sorted(bucket_names),
             created_at=now,
         )
     )

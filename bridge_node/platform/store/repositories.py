@@ -1,4 +1,7 @@
-"""Repositories: what applications address. What was deleted stays for its statistics."""
+"""Repositories: what applications address. What was deleted stays for its statistics.
+
+Those of cloud accounts are hidden: only documents and statistics know them.
+"""
 
 import base64
 import secrets
@@ -29,6 +32,7 @@ class Repository:
     storage_type: str
     mode: str
     disabled: bool
+    hidden: bool
     wallet_address: str
     options: Mapping[str, Any]
     token_key_sealed: bytes = field(repr=False)
@@ -65,8 +69,7 @@ async def of(
     wallet_address: str | None = None,
 ) -> list[Repository]:
     """Live ones of an organisation, or of some of its workspaces; newest first. What is not given filters nothing."""
-    live = (repositories.c.organisation_id == organisation_id, repositories.c.deleted_at.is_(None))
-    wanted = select(repositories).where(*live)
+    wanted = select(repositories).where(_shown_in(organisation_id))
     if workspace_ids is not None:
         wanted = wanted.where(repositories.c.workspace_id.in_(workspace_ids))
     if ids is not None:
@@ -84,15 +87,14 @@ async def lock_all(connection: AsyncConnection, organisation_id: str) -> None:
 
 async def named(connection: AsyncConnection, organisation_id: str, name: str) -> str | None:
     """The id of the live one of that name."""
-    live = (repositories.c.organisation_id == organisation_id, repositories.c.deleted_at.is_(None))
-    found = await connection.execute(select(repositories.c.id).where(repositories.c.name == name, *live))
+    wanted = select(repositories.c.id).where(repositories.c.name == name, _shown_in(organisation_id))
+    found = await connection.execute(wanted)
     return found.scalar_one_or_none()
 
 
 async def count(connection: AsyncConnection, organisation_id: str) -> int:
     """How many live ones an organisation has."""
-    live = (repositories.c.organisation_id == organisation_id, repositories.c.deleted_at.is_(None))
-    return (await connection.execute(select(func.count()).where(*live))).scalar_one()
+    return (await connection.execute(select(func.count()).where(_shown_in(organisation_id)))).scalar_one()
 
 
 async def add(
@@ -133,6 +135,11 @@ async def remove(connection: AsyncConnection, organisation_id: str, repository_i
     await revisions.repository_changed(connection, repository_id)
 
 
+def _shown_in(organisation_id: str) -> ColumnElement[bool]:
+    """Live ones that are not a cloud account's."""
+    live = and_(repositories.c.deleted_at.is_(None), repositories.c.hidden.is_(False))
+    return and_(repositories.c.organisation_id == organisation_id, live)
+
+
 def _is(organisation_id: str, repository_id: str) -> ColumnElement[bool]:
-    live = repositories.c.deleted_at.is_(None)
-    return and_(repositories.c.organisation_id == organisation_id, repositories.c.id == repository_id, live)
+    return and_(_shown_in(organisation_id), repositories.c.id == repository_id)
