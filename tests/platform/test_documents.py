@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from sqlalchemy import insert, select, update
 
+from bridge_node.agent.documents import Terms, served
+from bridge_node.operations import Access
 from bridge_node.platform import documents
 from bridge_node.platform.database import Database
 from bridge_node.platform.models import (
@@ -101,6 +103,27 @@ async def test_a_key_for_a_bucket_that_was_detached_opens_nothing(stock: Stock) 
     document = await documents.build(stock.connection, stock.vault, "repo")
     assert [one.id for one in document.attachments] == ["media"]
     assert document.keys[0].buckets == ()
+
+
+async def test_a_key_that_only_writes_is_one_that_older_nodes_do_not_see(stock: Stock) -> None:
+    await stock.attach("repo", "account", bucket_id=None, provider_key_id="cloud", position=9)
+    await stock.key("backup", "repo", access="WRITEONLY", bucket_names=["later", "now"])
+    document = await documents.build(stock.connection, stock.vault, "repo")
+    assert [key.id for key in document.keys] == ["ci"]
+    (key,) = document.keys_by_rights or ()
+    assert (key.id, key.rights, key.buckets) == ("backup", ("WRITE",), ("later", "now"))
+    (row,) = await stock.connection.execute(select(repository_keys).where(repository_keys.c.id == "backup"))
+    assert row.buckets == []  # a platform that knows ids alone opens nothing with it
+
+
+async def test_a_right_that_a_node_does_not_know_is_not_granted(stock: Stock) -> None:
+    await stock.key("backup", "repo", access="WRITEONLY")
+    document = await documents.build(stock.connection, stock.vault, "repo")
+    (key,) = document.keys_by_rights or ()
+    for rights, access in (((), Access.NONE), (("TELEPORT",), Access.NONE), (("TELEPORT", "WRITE"), Access.WRITE)):
+        of_tomorrow = key.model_copy(update={"rights": rights})
+        given = served(document.model_copy(update={"keys": (), "keys_by_rights": (of_tomorrow,)}), Terms())
+        assert [one.access for one in given.keys] == [access]
 
 
 async def test_a_disabled_organisation_disables_its_repositories(stock: Stock) -> None:
