@@ -58,7 +58,7 @@ async def provider_key(here: PlatformUnderTest, key_id: str, **values: str) -> s
             "description": key_id,
             **values,
         }
-        await providerkeys.add(connection, here.platform.vault, *place, description=key_id, **made)
+        await providerkeys.add(connection, here.platform.vault, *place, **made)
     return key_id
 
 
