@@ -139,6 +139,44 @@ async def _migrated(settings: "PlatformSettings") -> None:
         await database.close()
 
 
+@app.command("rotate-key")
+def rotate_key(
+    config: ConfigFile = DEFAULT_CONFIG,
+    check: Annotated[bool, typer.Option("--check", help="Only count what still needs a previous key.")] = False,
+) -> None:
+    """Wrap every stored secret anew under the present master key, so that its predecessors can be forgotten.
+
+    The configuration names the new key as master_key and the old one in previous_master_keys. May be interrupted and
+    run again, while platforms serve and in several processes at once.
+
+    Exit codes: 0 no secret needs a previous key, 1 some still do, 2 the configuration, 3 the database cannot be
+    reached.
+    """
+    settings = _settings(config)
+    with complaints():
+        left = asyncio.run(_rotated(settings, check=check))
+    if left:
+        raise complain(f"{left} secrets still need a previous master key: keep it", Exit.FAILED)
+    typer.echo("Every secret is under the present master key: previous_master_keys can be emptied.")
+
+
+async def _rotated(settings: "PlatformSettings", *, check: bool) -> int:
+    from bridge_node.platform import migrations
+    from bridge_node.platform.context import assemble
+    from bridge_node.platform.rewrapping import outdated, rewrap
+
+    platform = assemble(settings)
+    try:
+        await migrations.check(platform.database)
+        if not check:
+            async for progress in rewrap(platform.database, platform.vault):
+                unreadable = f", {progress.unreadable} open under no known key" if progress.unreadable else ""
+                typer.echo(f"{progress.done} of {progress.total} secrets wrapped anew{unreadable}")
+        return await outdated(platform.database, platform.vault)
+    finally:
+        await platform.database.close()
+
+
 @app.command()
 def apply(
     file: Annotated[Path, typer.Argument(dir_okay=False, help="TOML: provider_keys, buckets, repositories.")],

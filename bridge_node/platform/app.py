@@ -48,6 +48,7 @@ from bridge_node.platform.errors import (
     Unavailable,
 )
 from bridge_node.platform.requests import unreadable
+from bridge_node.platform.rewrapping import rewrap_in_background
 from bridge_node.platform.rollup import roll_up_for_ever
 from bridge_node.platform.sweeps import sweep_for_ever
 from bridge_node.version import running_version
@@ -118,6 +119,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
                 group.create_task(
                     roll_up_for_ever(platform.database, platform.settings.statistics, platform.now_ms), name="roll-ups"
                 ),
+                group.create_task(rewrap_in_background(platform.database, platform.vault), name="rewrapping"),
             ]
             yield
             for task in tasks:

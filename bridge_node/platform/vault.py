@@ -51,9 +51,18 @@ class Vault:
         except (InvalidTag, ValueError) as error:
             raise VaultError(f"a secret of {table} does not open") from error
 
+    @property
+    def mark(self) -> bytes:
+        """What every value begins with that the present master key wraps."""
+        return _VERSION + self._name
+
+    @property
+    def knows_predecessors(self) -> bool:
+        return len(self._keys) > 1
+
     def is_current(self, sealed: bytes) -> bool:
         """Whether a value is wrapped by the present master key."""
-        return sealed[1 : 1 + _NAME] == self._name
+        return sealed.startswith(self.mark)
 
     def rewrap(self, sealed: bytes, table: str, row: str) -> bytes:
         """The same sealed secret under the present master key; raises VaultError."""
@@ -62,7 +71,7 @@ class Vault:
 
     def _wrapped(self, data_key: bytes, place: bytes) -> bytes:
         nonce = secrets.token_bytes(_NONCE)
-        return _VERSION + self._name + nonce + self._keys[self._name].encrypt(nonce, data_key, place)
+        return self.mark + nonce + self._keys[self._name].encrypt(nonce, data_key, place)
 
     def _unwrapped(self, sealed: bytes, place: bytes) -> bytes:
         master = self._keys.get(sealed[1 : 1 + _NAME])
