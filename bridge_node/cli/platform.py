@@ -152,7 +152,7 @@ def rotate_key(
     Exit codes: 0 no secret needs a previous key, 1 some still do, 2 the configuration, 3 the database cannot be
     reached.
     """
-    settings = _settings(config)
+    settings = settings_of(config)
     with complaints():
         left = asyncio.run(_rotated(settings, check=check))
     if left:

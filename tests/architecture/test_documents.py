@@ -7,6 +7,7 @@ from fastapi.routing import APIRoute
 
 from bridge_node import operations
 from bridge_node.operations import Access, Operation
+from bridge_node.platform import amove
 from bridge_node.platform.app import ROUTERS
 
 ROOT = Path(__file__).parents[2]
@@ -41,8 +42,9 @@ def test_links_between_documents_lead_somewhere() -> None:
 def test_the_table_of_endpoints_names_routes_and_tests_that_there_are() -> None:
     text = (ROOT / "docs" / "endpoints.md").read_text()
     routes = {
-        f"{method} {re.sub(r'{[^}]*}', '{}', route.path)}"
-        for router in ROUTERS
+        f"{method} {prefix}{re.sub(r'{[^}]*}', '{}', route.path)}"
+        for prefix, routers in (("", ROUTERS), (amove.PREFIX, amove.ROUTERS))
+        for router in routers
         for route in router.routes
         if isinstance(route, APIRoute)
         for method in route.methods or ()

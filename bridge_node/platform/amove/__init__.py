@@ -22,7 +22,7 @@ from bridge_node.version import running_version
 
 PREFIX = "/api/v1"
 
-_ROUTERS: Sequence[APIRouter] = (storagekeys.router, buckets.router, accounts.router)
+ROUTERS: Sequence[APIRouter] = (storagekeys.router, buckets.router, accounts.router)
 
 
 def create_room(platform: Platform) -> FastAPI:
@@ -41,6 +41,6 @@ def create_room(platform: Platform) -> FastAPI:
         (UnicodeEncodeError, errors.not_storable),
     ):
         room.add_exception_handler(kind, handler)
-    for router in _ROUTERS:
+    for router in ROUTERS:
         room.include_router(router)
     return room
