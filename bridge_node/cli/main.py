@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from bridge_node.cli import backups, config, key, node, platform
+from bridge_node.cli import backups, config, ctl, key, node, platform
 from bridge_node.cli.check import check
 from bridge_node.cli.demo import demo
 from bridge_node.cli.healthcheck import healthcheck
@@ -32,6 +32,7 @@ app.add_typer(config.app, name="config")
 app.add_typer(key.app, name="key")
 app.add_typer(node.app, name="node")
 app.add_typer(platform.app, name="platform")
+app.add_typer(ctl.app, name="ctl")
 app.command()(status)
 app.command()(healthcheck)
 app.command()(version)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bridge_node.cli import tables
+from bridge_node.cli import applied, tables
 from bridge_node.cli.options import AsJson
 from bridge_node.cli.outcomes import Exit, complain, show_problems
 
@@ -205,10 +205,7 @@ def apply(
             outcome = asyncio.run(_applied(settings, declared, prune=prune, dry_run=dry_run))
         except CannotApply as error:
             raise complain(f"{file}: {error}; nothing was changed", Exit.REFUSED) from None
-    if as_json:
-        typer.echo(json.dumps(_plain(outcome, dry_run=dry_run), indent=2, ensure_ascii=False))
-    else:
-        _show(outcome, dry_run=dry_run)
+    applied.show(outcome, dry_run=dry_run, as_json=as_json)
 
 
 async def _applied(settings: "PlatformSettings", declared: "Declaration", *, prune: bool, dry_run: bool) -> "Outcome":
@@ -222,60 +219,6 @@ async def _applied(settings: "PlatformSettings", declared: "Declaration", *, pru
         return await applying(platform, declared, prune=prune, dry_run=dry_run)
     finally:
         await platform.database.close()
-
-
-def _show(outcome: "Outcome", *, dry_run: bool) -> None:
-    tables.show(
-        ["change", "what", "name", "detail"],
-        [(change.action, change.kind, change.name, change.detail) for change in outcome.changes],
-    )
-    typer.echo(_summary(outcome, dry_run=dry_run))
-    if not outcome.keys:
-        return
-    typer.echo("\nNew access keys. Their secrets are shown this one time:")
-    tables.show(
-        ["repository", "key", "access", "access key id", "secret"],
-        [
-            (
-                key.repository,
-                key.name,
-                key.access,
-                key.pair.key,
-                "below" if "\n" in key.pair.secret else key.pair.secret,
-            )
-            for key in outcome.keys
-        ],
-    )
-    for key in outcome.keys:
-        if "\n" in key.pair.secret:
-            typer.echo(f"\n{key.pair.key}\n{key.pair.secret}", nl=False)
-
-
-def _summary(outcome: "Outcome", *, dry_run: bool) -> str:
-    if not outcome.changed:
-        return "Nothing to change."
-    number = "1 change" if outcome.changed == 1 else f"{outcome.changed} changes"
-    return f"\n{number} would be made." if dry_run else f"\n{number} made."
-
-
-def _plain(outcome: "Outcome", *, dry_run: bool) -> dict[str, object]:
-    return {
-        "dry_run": dry_run,
-        "changes": [
-            {"action": change.action, "kind": change.kind, "name": change.name, "detail": change.detail}
-            for change in outcome.changes
-        ],
-        "keys": [
-            {
-                "repository": key.repository,
-                "name": key.name,
-                "access": key.access,
-                "key": key.pair.key,
-                "secret": key.pair.secret,
-            }
-            for key in outcome.keys
-        ],
-    }
 
 
 @app.command()

@@ -178,7 +178,7 @@ def test_a_platform_that_is_served_takes_tokens_and_hears_of_what_is_applied(
     log = tmp_path / "platform.log"
     command = [*COMMAND, "platform", "serve", "--config", "/dev/null"]
     with process(command, log, env=bootstrapped.environment, grace=15):
-        _wait_for(f"http://127.0.0.1:{port}/health", log)
+        wait_for(f"http://127.0.0.1:{port}/health", log)
         bootstrapped.apply('[repositories.r]\nkeys = { ci = { access = "READ" } }')
         org = json.loads(bootstrapped.run("bootstrap", "--json"))["org_id"]
         listed = _get(f"http://127.0.0.1:{port}/organization/{org}/nodes", bootstrapped.run("token").strip())
@@ -186,7 +186,7 @@ def test_a_platform_that_is_served_takes_tokens_and_hears_of_what_is_applied(
     assert "cloud-secret" not in log.read_text()
 
 
-def _wait_for(url: str, log: Path) -> None:
+def wait_for(url: str, log: Path) -> None:
     for _ in range(300):
         try:
             urllib.request.urlopen(url, timeout=5)
