@@ -27,9 +27,16 @@ class Problem(NamedTuple):
     message: str
 
 
+class Destination(NamedTuple):
+    """Where requests go, and how they are authenticated."""
+
+    storage_type: str | None
+    endpoint: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bucket:
-    """A bucket as somebody wants it. `key` and `secret` are its own; `provider` is that of the key that it names."""
+    """A bucket as somebody wants it. `key` and `secret` are its own; what begins with `provider` is its key's."""
 
     storage_type: str
     bucket: str
@@ -37,6 +44,7 @@ class Bucket:
     secret: str = field(default="", repr=False)
     endpoint: str = ""
     provider: str | None = None
+    provider_endpoint: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +71,8 @@ def problems_of_bucket(bucket: Bucket, settings: PlatformSettings) -> Iterator[P
     if bucket.provider is None:
         yield from _of_credentials(bucket.storage_type, bucket.key, bucket.secret, or_else=", or a provider key")
         return
+    if bucket.endpoint not in {"", bucket.provider_endpoint} and bucket.storage_type in _REUSABLE:
+        yield Problem("endpoint", "must be that of the provider key: others would get what opens the whole account")
     if bucket.secret:
         yield Problem("", "has a provider key and credentials of its own: one of them is too much")
     if storage_type_of(bucket.provider) is None:
@@ -78,6 +88,16 @@ def problems_of_key(key: ProviderKey, settings: PlatformSettings) -> Iterator[Pr
         return
     yield from _of_endpoint(key.endpoint, settings)
     yield from _of_credentials(storage_type_of(key.provider) or "", key.key, key.secret)
+
+
+def problems_of_kept_secret(before: Destination, after: Destination) -> Iterator[Problem]:
+    """A secret that its owner does not give again goes nowhere new, if whoever is there could use what it gets."""
+    if after != before and after.endpoint and after.storage_type in _REUSABLE:
+        yield Problem("secret", "is needed when the endpoint changes: it would be used there")
+
+
+_REUSABLE = frozenset({"GCS", "BLOB"})
+"""Requests to these carry tokens, or signatures that name no host: who gets one can use it at the provider. S3's do."""
 
 
 def _of_root(root: str, settings: PlatformSettings, *, alone: bool) -> Iterator[Problem]:

@@ -44,18 +44,24 @@ class Validator:
         self._allow_private = allow_private
         self._seconds = seconds
 
-    async def tried(self, organisation_id: str, place: PlaceDocument) -> Reached | Unreachable:
-        """How `place` stands for the nodes of an organisation. Unreachable: nobody is there who could tell."""
-        by_nodes = await self._by_nodes(organisation_id, place)
+    async def tried(
+        self, organisation_id: str, place: PlaceDocument, bucket_id: str | None = None
+    ) -> Reached | Unreachable:
+        """How `place` stands for the nodes of an organisation. Unreachable: nobody is there who could tell.
+
+        `bucket_id`: the bucket that the place is, or would be, of those that are stored.
+        """
+        by_nodes = await self._by_nodes(organisation_id, place, bucket_id)
         if by_nodes is not None:
             return by_nodes
         return await reaching.reach(place, allow_private=self._allow_private, seconds=self._seconds)
 
-    async def _by_nodes(self, organisation_id: str, place: PlaceDocument) -> Reached | None:
+    async def _by_nodes(self, organisation_id: str, place: PlaceDocument, bucket_id: str | None) -> Reached | None:
         """What the first node says that reaches it, else any; None when none knows."""
         now = self._now_ms()
         async with self._database.reading() as connection:
-            asked = await nodes.listening(connection, organisation_id, now - FRESH_MS, MOST_NODES)
+            since = now - FRESH_MS
+            asked = await nodes.listening(connection, organisation_id, since, MOST_NODES, bucket_id=bucket_id)
         if not asked:
             return None
         node_ids = [node.id for node in asked]

@@ -471,6 +471,29 @@ async def test_a_bucket_goes_over_to_a_provider_key_and_back(there: PlatformUnde
     assert (stored.provider_key_id, stored.key) == (None, seaweedfs.access_key)
 
 
+TOKENS = {"storageType": "GCS", "key": "svc@project.iam.gserviceaccount.com", "secret": "-----BEGIN PRIVATE KEY-----"}
+
+
+async def test_what_opens_an_account_is_sent_nowhere_else_by_who_does_not_know_the_secret(
+    database_url: str, tmp_path: Path, seaweedfs: S3Server
+) -> None:
+    """A token, or a signature that names no host, could be used by whoever is at the new endpoint."""
+    stranger = {"endpoint": "https://stranger.example.com"}
+    async with running_platform(database_url, tmp_path, check_credentials=False) as here:
+        bucket_id = await create(here, seaweedfs, **TOKENS, endpoint="")
+        await call(here, "PUT", f"/bucket/{bucket_id}", stranger, 400)
+        await call(here, "POST", f"/bucket/{bucket_id}/validate", stranger, 400)
+        await call(here, "PUT", f"/bucket/{bucket_id}", {**stranger, "storageType": "S3"})
+        await call(here, "PUT", f"/bucket/{bucket_id}", {"storageType": "GCS"}, 400)
+        await call(here, "PUT", f"/bucket/{bucket_id}", {**TOKENS, **stranger})
+        key = {"workspaceId": "ws-1", "provider": "GCP", "key": TOKENS["key"], "secret": TOKENS["secret"]}
+        key_id = (await call(here, "POST", "/apikeys", key))["apiKeyId"]
+        await call(here, "PUT", f"/apikeys/{key_id}", stranger, 400)
+        through = {"name": "Through", "storageType": "GCS", "key": None, "secret": None, "apiKeyUuid": key_id}
+        await call(here, "POST", "/bucket", body(seaweedfs, **through, **stranger), 400)
+        await create(here, seaweedfs, **through, endpoint=None)
+
+
 async def test_a_bucket_stays_in_its_workspace(here: PlatformUnderTest) -> None:
     await here.change(insert(workspaces).values(id="ws-9", organisation_id="org-1", name="Other", created_at=1))
     await call(here, "PUT", "/bucket/bucket-1", {"workspaceId": "ws-9"}, 400)
@@ -518,6 +541,28 @@ async def test_a_bucket_that_a_repository_has_is_not_deleted(here: PlatformUnder
     assert await listed(here) == {}
     await call(here, "DELETE", "/bucket/bucket-1", None, 404)
     await call(here, "PUT", "/bucket/bucket-1", {"name": "back"}, 404)
+
+
+async def test_a_bucket_is_deleted_or_attached_but_never_both(there: PlatformUnderTest, seaweedfs: S3Server) -> None:
+    bucket_id = await create(there, seaweedfs)
+    repository = {"name": "Raced", "mode": "NORMAL", "storageType": "S3", "workspaceId": "ws-1"}
+    attached, deleted = await asyncio.gather(
+        there.call("POST", "/repo", json={**repository, "repoBuckets": [{"bucketId": bucket_id}]}),
+        there.call("DELETE", f"/bucket/{bucket_id}"),
+    )
+    assert (attached.status_code, deleted.status_code) in {(200, 403), (404, 200)}
+
+
+async def test_of_changes_made_at_once_each_is_whole(there: PlatformUnderTest, seaweedfs: S3Server) -> None:
+    """A change that was tried with what another one has replaced meanwhile is refused."""
+    bucket_id = await create(there, seaweedfs)
+    regions = [f"eu-west-{number}" for number in range(4)]
+    changes = [{"name": region, "region": region} for region in regions]
+    answers = await asyncio.gather(*(there.call("PUT", f"/bucket/{bucket_id}", json=change) for change in changes))
+    assert {answer.status_code for answer in answers} <= {200, 400}
+    assert any(answer.status_code == 200 for answer in answers)
+    stored = await row(there, bucket_id)
+    assert stored.name == stored.region in regions
 
 
 async def test_every_change_is_an_event_without_a_secret(there: PlatformUnderTest, seaweedfs: S3Server) -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, literal, select, update
 
 from bridge_node.crypto import sealing
 from bridge_node.crypto.sealing import Address
 from bridge_node.messages import PlaceDocument, Task
 from bridge_node.platform.clouds import Account, Flags, administration
-from bridge_node.platform.models import buckets, members, nodes
+from bridge_node.platform.models import assignments, buckets, members, nodes, organisations
 from bridge_node.platform.models import tasks as task_rows
 from bridge_node.platform.settings import PlatformLimits
 from tests.cloud_servers import AzureServer
@@ -258,6 +258,20 @@ async def test_the_nodes_of_another_organisation_are_not_asked(
 ) -> None:
     await validate(there, "new", own(seaweedfs), user="owner-2", organisation="org-2")
     assert await there.count(task_rows) == 0
+
+
+@pytest.mark.parametrize("assigned", [True, False])
+async def test_where_repositories_are_assigned_only_the_nodes_that_serve_the_bucket_learn_what_reaches_it(
+    there: PlatformUnderTest, node: OwnNode, seaweedfs: S3Server, assigned: bool
+) -> None:
+    await there.change(update(organisations).values(assigns_repositories=True))
+    if assigned:
+        mine = select(nodes.c.id, literal("repo-1"))
+        await there.change(insert(assignments).from_select(["node_id", "repository_id"], mine))
+    await validate(there, "new", own(seaweedfs))
+    assert await there.count(task_rows) == 0
+    await validate(there, "bucket-1", own(seaweedfs))
+    assert await there.count(task_rows) == assigned
 
 
 # limits

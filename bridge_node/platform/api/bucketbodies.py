@@ -1,5 +1,6 @@
 """What clients say of a bucket, and the bucket that comes of it (contract §§1.2, 1.7, 1.9)."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -7,6 +8,7 @@ from pydantic import AliasChoices, BaseModel, Field
 
 from bridge_node.messages import PlaceDocument
 from bridge_node.platform import credentials, documents
+from bridge_node.platform.credentials import Destination, Problem
 from bridge_node.platform.endpoints import normalised
 from bridge_node.platform.errors import BadRequest
 from bridge_node.platform.fields import Identifier, Name, SecretText, ShortText, StorageType
@@ -82,13 +84,25 @@ class Wanted:
         """What is said in place of what is here; an empty secret says nothing.
 
         `provider_key` is the one that is said; a secret of the bucket's own takes its place, and the other way round.
-        Raises BadRequest for an endpoint that is none.
+        Raises BadRequest for an endpoint that is none, or that a secret which is kept may not be used at.
         """
+        wanted = self._with(said, provider_key)
+        if self.secret and wanted.secret == self.secret and not said.secret:
+            _refuse(credentials.problems_of_kept_secret(self.destination, wanted.destination))
+        return wanted
+
+    @property
+    def destination(self) -> Destination:
+        return Destination(self.storage_type, self.endpoint)
+
+    def _with(self, said: BucketFields, provider_key: ProviderKey | None) -> "Wanted":
         names = ("storage_type", "bucket", "key", "region", "project_id")
         given = {name: value for name in names if (value := getattr(said, name)) is not None}
         wanted = replace(self, **given)
         if said.endpoint is not None:
             wanted = replace(wanted, endpoint=_endpoint(said.endpoint, wanted.storage_type))
+        elif (wanted.storage_type == "LOCAL") is not (self.storage_type == "LOCAL"):
+            wanted = replace(wanted, endpoint="")  # a root is no address, and no address is a root
         if provider_key is not None:
             return replace(wanted, provider_key=provider_key, key="", secret=said.secret or "")
         if said.secret or said.provider_key_id == "":
@@ -104,10 +118,9 @@ class Wanted:
             secret=self.secret,
             endpoint=self.endpoint,
             provider=self.provider_key.provider if self.provider_key else None,
+            provider_endpoint=self.provider_key.endpoint if self.provider_key else "",
         )
-        for problem in credentials.problems_of_bucket(declared, settings):
-            name = {"provider_key": "apiKeyUuid"}.get(problem.field, problem.field)
-            raise BadRequest(f"{name}: {problem.message}" if name else problem.message)
+        _refuse(credentials.problems_of_bucket(declared, settings))
 
     def place(self, vault: Vault) -> PlaceDocument:
         """For whoever tries it. Raises VaultError."""
@@ -134,6 +147,12 @@ class Wanted:
             "project_id": self.project_id,
             "provider_key_id": self.provider_key.id if self.provider_key else None,
         }
+
+
+def _refuse(problems: Iterable[Problem]) -> None:
+    for problem in problems:
+        name = {"provider_key": "apiKeyUuid"}.get(problem.field, problem.field)
+        raise BadRequest(f"{name}: {problem.message}" if name else problem.message)
 
 
 def new(said: NewBucket, provider_key: ProviderKey | None) -> Wanted:

@@ -106,7 +106,7 @@ async def create_bucket(said: NewBucket, user: User, platform: Here) -> dict[str
             raise BadRequest(_TAKEN)
     wanted = bucketbodies.new(said, provider_key)
     wanted.require_allowed(platform.settings)
-    checked = await _require_reachable(platform, user, wanted)
+    checked = await _require_reachable(platform, user, wanted, None)
     bucket_id = new_id(now)
     try:
         async with platform.database.transaction() as connection:
@@ -136,7 +136,7 @@ async def change_bucket(bucket_id: str, said: BucketChange, user: User, platform
     checked = None
     if wanted != present:
         wanted.require_allowed(platform.settings)
-        checked = await _require_reachable(platform, user, wanted)
+        checked = await _require_reachable(platform, user, wanted, bucket_id)
     await _change(platform, user, before, said, wanted, checked)
     if checked is not None:
         state = Known(checked.status, None, checked.latency_ms)
@@ -170,7 +170,7 @@ async def validate_bucket(
     async with platform.database.reading() as connection:
         stored, wanted = await _to_validate(connection, platform, user, bucket_id, said)
     wanted.require_allowed(platform.settings)
-    reached = await platform.validator.tried(user.organisation_id, wanted.place(platform.vault))
+    reached = await platform.validator.tried(user.organisation_id, wanted.place(platform.vault), bucket_id)
     if isinstance(reached, Unreachable):
         raise BadRequest(reached.message)
     if stored:
@@ -225,7 +225,7 @@ async def _provider_key(
     """The provider key that is named. Raises NotFound, Forbidden, and BadRequest for one of another workspace."""
     if not said.provider_key_id:
         return None
-    found = await access.provider_key(connection, user, said.provider_key_id, "READ", lock=lock)
+    found = await access.provider_key(connection, user, said.provider_key_id, "WRITE", lock=lock)
     if workspace_id not in {None, found.workspace_id}:
         raise BadRequest("apiKeyUuid: the API key belongs to another workspace")
     return found
@@ -237,7 +237,9 @@ async def _require_room(connection: AsyncConnection, platform: Platform, organis
         raise TooMany(f"All {most} buckets of the organisation are in use; delete one first", **_named(""))
 
 
-async def _require_reachable(platform: Platform, user: Principal, wanted: Wanted) -> Reached | None:
+async def _require_reachable(
+    platform: Platform, user: Principal, wanted: Wanted, bucket_id: str | None
+) -> Reached | None:
     """Raises BadRequest for credentials that do not do, which counts as a validation. None: nobody could try them.
 
     A LOCAL bucket has no credentials; it may come to be on the nodes later.
@@ -245,7 +247,7 @@ async def _require_reachable(platform: Platform, user: Principal, wanted: Wanted
     if not platform.settings.check_credentials or wanted.storage_type == "LOCAL":
         return None
     platform.validation_rate.check(user.user_id)
-    reached = await platform.validator.tried(user.organisation_id, wanted.place(platform.vault))
+    reached = await platform.validator.tried(user.organisation_id, wanted.place(platform.vault), bucket_id)
     if isinstance(reached, Unreachable):
         return None
     if not reached.found:

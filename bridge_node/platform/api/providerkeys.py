@@ -1,5 +1,6 @@
 """Provider keys: stored cloud credentials that buckets are reached by (contract §4)."""
 
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -11,6 +12,7 @@ from bridge_node.platform import access, audit, credentials
 from bridge_node.platform.audit import Context, Event
 from bridge_node.platform.auth import Principal
 from bridge_node.platform.context import Platform
+from bridge_node.platform.credentials import Destination, Problem
 from bridge_node.platform.endpoints import normalised
 from bridge_node.platform.errors import BadRequest
 from bridge_node.platform.fields import Identifier, Provider, SecretText, ShortText
@@ -95,13 +97,16 @@ async def change_key(key_id: str, said: KeyFields, user: User, platform: Here) -
         before = await access.provider_key(connection, user, key_id, "WRITE", lock=True)
         columns = said.columns(said.provider or before.provider)
         present = {name: getattr(before, name) for name in ("provider", "key", "endpoint")}
-        _require_allowed(platform, {**present, **columns}, said.secret or before.secret(platform.vault))
+        wanted = {**present, **columns}
+        _require_allowed(platform, wanted, said.secret or before.secret(platform.vault))
+        if not said.secret:
+            _refuse(credentials.problems_of_kept_secret(_destination(present), _destination(wanted)))
         await _require_same_kind(connection, before, columns.get("provider", before.provider))
         changes = {name: value for name, value in columns.items() if getattr(before, name) != value}
         place = (user.organisation_id, key_id)
         await providerkeys.change(connection, platform.vault, *place, secret=said.secret or None, **changes)
         changed = sorted([*changes, *(["secret"] if said.secret else [])])
-        told = {**_told({**present, **columns}), "changed": changed}
+        told = {**_told(wanted), "changed": changed}
         await _record(connection, Event.UPDATED, key_id, before.workspace_id, user, now, told)
     return {"success": True, "message": "updated"}
 
@@ -135,12 +140,20 @@ async def _require_same_kind(connection: AsyncConnection, key: ProviderKey, prov
         raise BadRequest(f"provider: {_in_use(uses)}, which {provider} does not reach")
 
 
-def _require_allowed(platform: Platform, columns: dict[str, str], secret: str) -> None:
-    """Raises BadRequest for the first rule that does not hold."""
+def _require_allowed(platform: Platform, columns: Mapping[str, str], secret: str) -> None:
     declared = credentials.ProviderKey(
         provider=columns["provider"], key=columns["key"], secret=secret, endpoint=columns.get("endpoint", "")
     )
-    for problem in credentials.problems_of_key(declared, platform.settings):
+    _refuse(credentials.problems_of_key(declared, platform.settings))
+
+
+def _destination(columns: Mapping[str, str]) -> Destination:
+    return Destination(storage_type_of(columns["provider"]), columns["endpoint"])
+
+
+def _refuse(problems: Iterable[Problem]) -> None:
+    """Raises BadRequest for the first rule that does not hold."""
+    for problem in problems:
         raise BadRequest(f"{problem.field}: {problem.message}" if problem.field else problem.message)
 
 
@@ -171,7 +184,7 @@ def _shown(key: ProviderKey, bucket_count: int) -> dict[str, Any]:
     }
 
 
-def _told(columns: dict[str, str]) -> dict[str, Any]:
+def _told(columns: Mapping[str, str]) -> dict[str, Any]:
     """What an event tells: no secret."""
     return {name: columns[name] for name in ("provider", "key", "description") if columns.get(name)}
 

@@ -167,11 +167,11 @@ def _bucket(
 ) -> Iterator[Finding]:
     local = bucket.storage_type == "LOCAL"
     yield from _rooted(path, bucket, local=local)
-    provider = None
+    provider, provider_endpoint = None, ""
     if bucket.provider_key:
         yield from _known((*path, "provider_key"), bucket.provider_key, declared.provider_keys)
         named = declared.provider_keys.get(bucket.provider_key)
-        provider = named.provider if named else ""
+        provider, provider_endpoint = (named.provider, named.endpoint) if named else ("", "")
     said = credentials.Bucket(
         storage_type=bucket.storage_type,
         bucket=bucket.bucket,
@@ -179,6 +179,7 @@ def _bucket(
         secret=bucket.secret.get_secret_value(),
         endpoint=bucket.root or bucket.endpoint,
         provider=provider,
+        provider_endpoint=provider_endpoint,
     )
     yield from _findings(path, credentials.problems_of_bucket(said, settings), local=local)
 

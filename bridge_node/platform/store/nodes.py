@@ -3,10 +3,10 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_, case, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, not_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bridge_node.platform.models import enrolments, nodes
+from bridge_node.platform.models import assignments, enrolments, nodes, organisations, repository_buckets
 from bridge_node.platform.store.sql import among, insert, made
 
 
@@ -88,14 +88,31 @@ async def living(connection: AsyncConnection, *organisation_ids: str) -> list[No
     return [made(Node, row) for row in await connection.execute(wanted)]
 
 
-async def listening(connection: AsyncConnection, organisation_id: str, since: int, most: int) -> list[Node]:
-    """Enrolled nodes of an organisation that were heard of since then: the ones that take tasks. Last heard first."""
+async def listening(
+    connection: AsyncConnection, organisation_id: str, since: int, most: int, *, bucket_id: str | None
+) -> list[Node]:
+    """Enrolled nodes of an organisation that were heard of since then: the ones that take tasks. Last heard first.
+
+    Where the organisation assigns repositories, only those that were assigned one with this bucket: no other may know
+    what reaches it.
+    """
     enrolled = select(enrolments.c.node_id).where(
         enrolments.c.approved_at.is_not(None), enrolments.c.revoked_at.is_(None)
     )
-    wanted = select(nodes).where(_REGISTERED, nodes.c.organisation_id == organisation_id, nodes.c.id.in_(enrolled))
-    heard = wanted.where(nodes.c.seen_at >= since).order_by(nodes.c.seen_at.desc(), nodes.c.id.desc())
-    return [made(Node, row) for row in await connection.execute(heard.limit(most))]
+    assigns = select(organisations.c.assigns_repositories).where(organisations.c.id == organisation_id)
+    serving = (
+        select(assignments.c.node_id)
+        .join(repository_buckets, repository_buckets.c.repository_id == assignments.c.repository_id)
+        .where(repository_buckets.c.bucket_id == bucket_id, repository_buckets.c.deleted_at.is_(None))
+    )
+    heard = (
+        select(nodes)
+        .where(_REGISTERED, nodes.c.organisation_id == organisation_id, nodes.c.seen_at >= since)
+        .where(nodes.c.id.in_(enrolled), or_(not_(assigns.scalar_subquery()), nodes.c.id.in_(serving)))
+        .order_by(nodes.c.seen_at.desc(), nodes.c.id.desc())
+        .limit(most)
+    )
+    return [made(Node, row) for row in await connection.execute(heard)]
 
 
 async def add(
