@@ -84,11 +84,7 @@ def _together(directory: Directory, opened: "OpenPorts") -> AbstractAsyncContext
 
     @asynccontextmanager
     async def around() -> AsyncIterator[None]:
-        async with (
-            platform.serving(settings, opened),
-            platform.traffic_of(settings, bucket_id) as traffic,
-            console.telling(directory, facts, console.Subject(bucket_id, traffic)),
-        ):
+        async with platform.serving(settings, opened), console.telling(directory, facts, bucket_id):
             yield
 
     return around()

@@ -4,10 +4,10 @@ import asyncio
 import shlex
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -75,31 +75,26 @@ What the platform knows, once a minute:
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What the platform is asked about. `traffic` gives bytes uploaded and downloaded since a moment."""
-
-    bucket_id: str
-    traffic: Callable[[float], Awaitable[tuple[int, int]]]
-
-
 @asynccontextmanager
-async def telling(directory: Directory, facts: Facts, about: Subject | None = None) -> AsyncIterator[None]:
-    """Beside what runs in the block. The facts are written down, and told, once the node is ready."""
+async def telling(directory: Directory, facts: Facts, bucket_id: str = "") -> AsyncIterator[None]:
+    """Beside what runs in the block. The facts are written down, and told, once the node is ready.
+
+    With a `bucket_id`, the platform is asked about that bucket every minute.
+    """
     async with asyncio.TaskGroup() as group:
-        told = group.create_task(_tell(directory, facts, about), name="console")
+        told = group.create_task(_tell(directory, facts, bucket_id), name="console")
         yield
         told.cancel()
 
 
-async def _tell(directory: Directory, facts: Facts, about: Subject | None) -> None:
+async def _tell(directory: Directory, facts: Facts, bucket_id: str) -> None:
     begun = time.time()
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=CALL_SECONDS)) as session:
         await _ready(session, facts.node_admin_url)
         directory.remember(facts)
         typer.echo(_welcome(directory, facts))
-        if about:
-            await _every_minute(View(session, facts, about, begun))
+        if bucket_id:
+            await _every_minute(View(session, facts, bucket_id, begun))
 
 
 async def _ready(session: aiohttp.ClientSession, admin_url: str) -> None:
@@ -163,10 +158,10 @@ def _size(count: float) -> str:
 class View:
     """The platform as its administrator sees it, over HTTP; `since` is when the demo started, in epoch seconds."""
 
-    def __init__(self, session: aiohttp.ClientSession, facts: Facts, about: Subject, since: float) -> None:
+    def __init__(self, session: aiohttp.ClientSession, facts: Facts, bucket_id: str, since: float) -> None:
         self._session = session
         self._facts = facts
-        self._about = about
+        self._bucket_id = bucket_id
         self._since = since
 
     async def seen(self) -> Seen | None:
@@ -174,14 +169,21 @@ class View:
         with suppress(aiohttp.ClientError, TimeoutError):
             nodes = await self._get(f"/organization/{self._facts.org_id}/nodes")
             ids = {node["id"] for node in nodes if node["ip"] == NODE}
-            for row in await self._get("/stats/nodes/minute", bucketId=self._about.bucket_id):
+            for row in await self._get("/stats/nodes/minute", bucketId=self._bucket_id):
                 if row["nodeId"] in ids and _moment(row["lastUpdated"]) >= self._since:
                     return await self._with_traffic(row)
         return None
 
     async def _with_traffic(self, row: Any) -> Seen:
-        uploaded, downloaded = await self._about.traffic(self._since)
-        return Seen(self._facts.bucket, row["nodeStatus"], row["latency_ms"], uploaded, downloaded)
+        begun = datetime.fromtimestamp(self._since // MINUTE * MINUTE, UTC).isoformat()
+        minutes = await self._get("/stats/minute", bucketId=self._bucket_id, startDate=begun)
+        return Seen(
+            bucket=self._facts.bucket,
+            status=row["nodeStatus"],
+            latency_ms=row["latency_ms"],
+            uploaded=sum(int(minute["upl_bytes"]) for minute in minutes),
+            downloaded=sum(int(minute["dwl_bytes"]) for minute in minutes),
+        )
 
     async def _get(self, path: str, **query: str) -> Any:
         headers = {"Authorization": f"Bearer {self._facts.admin_token}"}

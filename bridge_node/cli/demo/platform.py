@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from bridge_node.agent.identity import IdentityStore
@@ -14,11 +14,10 @@ from bridge_node.platform import orgkeys
 from bridge_node.platform.apply import apply, program
 from bridge_node.platform.bootstrap import ADMINISTRATOR, Bootstrapped, Wanted, bootstrap, make_master_key
 from bridge_node.platform.context import Platform, assemble
-from bridge_node.platform.database import Database
 from bridge_node.platform.program import PLATFORM
 from bridge_node.platform.serve import serve
 from bridge_node.platform.settings import PlatformSettings
-from bridge_node.platform.store import buckets, repokeys, repositories, stats
+from bridge_node.platform.store import buckets, repokeys, repositories
 from bridge_node.platform.tokens import token_of
 from bridge_node.settings import Platform as NodesPlatform
 
@@ -132,25 +131,6 @@ async def _bucket_id(platform: Platform, made: Bootstrapped) -> str:
     async with platform.database.reading() as connection:
         found = await buckets.of(connection, made.organisation_id)
     return next(one.id for one in found if one.name == BUCKET)
-
-
-Traffic = Callable[[float], Awaitable[tuple[int, int]]]
-"""Bytes uploaded and downloaded since a moment, in epoch seconds."""
-
-
-@asynccontextmanager
-async def traffic_of(settings: PlatformSettings, bucket_id: str) -> AsyncIterator[Traffic]:
-    """What the platform has been told of a bucket."""
-    database = Database.open(settings.database_url)
-
-    async def moved(since: float) -> tuple[int, int]:
-        async with database.reading() as connection:
-            return await stats.moved(connection, bucket_id, int(since) // 60 * 60)
-
-    try:
-        yield moved
-    finally:
-        await database.close()
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bridge_node.platform.models import (
@@ -134,11 +134,3 @@ async def newest(
         Newest(row.node_id, row.bucket_id, row.status, row.latency_ms, row.reported_at, row.unregistered_at is None)
         for row in await connection.execute(wanted)
     ]
-
-
-async def moved(connection: AsyncConnection, bucket_id: str, since: int) -> tuple[int, int]:
-    """Bytes uploaded to and downloaded from a bucket since a minute, which is given in epoch seconds."""
-    sums = [func.coalesce(func.sum(usage_minutes.c[name]), 0) for name in ("upload_bytes", "download_bytes")]
-    wanted = select(*sums).where(usage_minutes.c.bucket_id == bucket_id, usage_minutes.c.minute >= since)
-    uploaded, downloaded = (await connection.execute(wanted)).one()
-    return int(uploaded), int(downloaded)
