@@ -29,6 +29,8 @@ class Policies:
     kept: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What the server behind forgets of each bucket."""
     access: dict[str, dict[str, Any]] = field(default_factory=dict)
+    deaf: bool = False
+    """Whether changes of access are answered and not kept."""
     seen: list[tuple[str, str]] = field(default_factory=list)
     """Methods and paths."""
     authorizations: set[str] = field(default_factory=set)
@@ -82,7 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
         if status != 200:
             self._send(status, answer)
             return
-        if self.command == "PUT":
+        if self.command == "PUT" and not self.shared.deaf:
             self.shared.access[bucket] = json.loads(body)
         policy = self.shared.access.get(bucket) or {"version": 1, "bindings": []}
         self._send(200, json.dumps({"kind": "storage#policy", "etag": "CAE=", **policy}).encode())

@@ -306,6 +306,15 @@ async def test_keys_are_refused_without_a_bucket_or_a_right(here: PlatformUnderT
     assert (await keys_of(here))["total"] == 0
 
 
+async def test_a_cloud_that_refuses_us_makes_no_key_for_selected_buckets(
+    here: PlatformUnderTest, seaweedfs: S3Server
+) -> None:
+    await provider_key(here, "cloud", endpoint=seaweedfs.endpoint, secret="wrong")
+    await here.call("POST", f"{ACCOUNTS}/insert", json={"apiKeyUuid": "cloud", "name": "Locked out"})
+    refused(await make_key(here, allBuckets=False, selectedBuckets=["bucket-one", "bucket-two"]), "INTERNAL_ERROR")
+    assert (await keys_of(here))["total"] == 0
+
+
 async def test_two_keys_may_have_one_name(here: PlatformUnderTest, account: str) -> None:
     ids = {(await make_key(here)).json()["id"] for _ in range(2)}
     assert len(ids) == 2

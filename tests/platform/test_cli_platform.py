@@ -1,5 +1,6 @@
 """`bridge-node platform` as an operator uses it: as commands, on a database of its own."""
 
+import base64
 import json
 import os
 import re
@@ -59,6 +60,12 @@ class Operator:
         return b"".join(file.read_bytes() for file in (self.directory / "state").glob("platform.sqlite*"))
 
 
+def of_the_manual() -> str:
+    """The file that the manual shows."""
+    (text,) = re.findall(r"```toml\n(.*?)```", MANUAL, re.DOTALL)
+    return str(text)
+
+
 @pytest.fixture
 def operator(tmp_path: Path) -> Operator:
     return Operator(tmp_path)
@@ -92,7 +99,7 @@ def test_bootstrap_adds_another_workspace_and_refuses_somebody_of_another_organi
 
 
 def test_the_file_of_the_manual_is_applied_and_a_second_time_changes_nothing(bootstrapped: Operator) -> None:
-    (text,) = re.findall(r"```toml\n(.*?)```", MANUAL, re.DOTALL)
+    text = of_the_manual()
     dry = bootstrapped.apply(text, "--dry-run")
     assert "create  repository    photos" in dry
     assert "8 changes would be made." in dry
@@ -161,6 +168,21 @@ def test_a_database_that_does_not_answer_is_code_3_and_its_password_stays_secret
 def test_another_master_key_is_noticed(bootstrapped: Operator) -> None:
     (bootstrapped.directory / "state/master.key").unlink()
     assert "is this the master key that it was stored under?" in bootstrapped.run("bootstrap", code=1)
+
+
+def test_a_new_master_key_takes_over_and_the_old_one_can_be_forgotten(bootstrapped: Operator) -> None:
+    bootstrapped.apply(of_the_manual())
+    old = (bootstrapped.directory / "state/master.key").read_text().strip()
+    new = base64.b64encode(b"n" * 32).decode()
+    bootstrapped.variables["BRIDGE_NODE_PLATFORM__MASTER_KEY"] = new
+    bootstrapped.variables["BRIDGE_NODE_PLATFORM__PREVIOUS_MASTER_KEYS"] = json.dumps([old])
+    assert "secrets still need a previous master key" in bootstrapped.run("rotate-key", "--check", code=1)
+    told = bootstrapped.run("rotate-key")
+    assert re.search(r"(\d+) of \1 secrets wrapped anew", told)
+    assert "previous_master_keys can be emptied" in told
+    del bootstrapped.variables["BRIDGE_NODE_PLATFORM__PREVIOUS_MASTER_KEYS"]
+    assert "wrapped anew" not in bootstrapped.run("rotate-key")
+    assert "Nothing to change" in bootstrapped.apply(of_the_manual())  # which opens and compares every secret
 
 
 @pytest.mark.parametrize(

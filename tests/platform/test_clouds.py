@@ -213,6 +213,17 @@ async def test_an_update_sends_only_what_differs(gcs_policies: Policies, bucket:
     assert changing == [("PUT", f"/storage/v1/b/{bucket}/iam")]
 
 
+async def test_a_flag_that_a_cloud_takes_and_forgets_is_refused_and_no_bucket_is_left(
+    gcs_policies: Policies, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(administration, "SETTLING_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(gcs_policies, "deaf", True)
+    subject = gcs_subject(gcs_policies)
+    with pytest.raises(NotSupported):
+        await administration.create(subject.account, bucket, Flags(public=True))
+    assert not await asyncio.to_thread(subject.opinion.exists, bucket)
+
+
 async def test_google_is_asked_with_a_token_that_the_account_signed_itself(gcs_policies: Policies, bucket: str) -> None:
     gcs_policies.authorizations.clear()
     await administration.create(gcs_subject(gcs_policies).account, bucket, Flags())

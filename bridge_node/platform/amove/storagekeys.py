@@ -17,7 +17,7 @@ from bridge_node.platform.amove.guard import AccountId, guarded, usable
 from bridge_node.platform.amove.shapes import Paging
 from bridge_node.platform.audit import Context, Event
 from bridge_node.platform.auth import Principal
-from bridge_node.platform.clouds import Account, Cloud, reached
+from bridge_node.platform.clouds import Account, reached
 from bridge_node.platform.fields import Name, ShortText
 from bridge_node.platform.identifiers import new_id
 from bridge_node.platform.keypairs import new_pair
@@ -182,18 +182,13 @@ async def _check_buckets(account: Account, names: list[str]) -> None:
     for name in names:
         check_bucket_name(name)
     if names:
-        async with reached(account) as cloud, asyncio.TaskGroup() as group:
-            asked = [(name, group.create_task(_exists(cloud, name), name=f"head {name}")) for name in names]
-        if missing := [name for name, task in asked if not task.result()]:
-            raise Refused(Code.NOT_FOUND, f"No such bucket: {missing[0]}")
-
-
-async def _exists(cloud: Cloud, bucket: str) -> bool:
-    try:
-        await cloud.head(bucket)
-    except NoSuchBucket:
-        return False
-    return True
+        async with reached(account) as cloud:
+            answers = await asyncio.gather(*(cloud.head(name) for name in names), return_exceptions=True)
+        for name, answer in zip(names, answers, strict=True):
+            if isinstance(answer, NoSuchBucket):
+                raise Refused(Code.NOT_FOUND, f"No such bucket: {name}")
+            if isinstance(answer, BaseException):
+                raise answer
 
 
 def tiered(email: str, tier: int) -> str:

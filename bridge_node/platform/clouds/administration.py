@@ -1,14 +1,18 @@
 """Buckets with flags, the same at every cloud: made whole or not at all, changed only where they differ."""
 
+import asyncio
 from dataclasses import dataclass, replace
 
 import structlog
 
 from bridge_node.backends.bucketnames import check_bucket_name
-from bridge_node.errors import BackendMisbehaved, BridgeError, BucketOwnedByCaller, InvalidRequest, NoSuchBucket
+from bridge_node.errors import BridgeError, BucketOwnedByCaller, InvalidRequest, NoSuchBucket, NotSupported
 from bridge_node.platform.clouds import Account, Cloud, Flags, reached
 
 log = structlog.get_logger()
+
+SETTLING_SECONDS = (0.1, 0.3, 0.6, 1.0, 2.0, 3.0)
+"""Between looks at what was set: a cloud may tell the old state of a bucket's configuration for a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,7 @@ async def delete(account: Account, bucket: str) -> None:
 
 
 async def _bring(cloud: Cloud, bucket: str, there: Flags, wanted: Flags) -> None:
-    """What was set is read back: a store that takes a wish and forgets it is found out."""
+    """What was set is read back: a cloud that takes a wish and does not keep it refuses it all the same."""
     if wanted == there:
         return
     if wanted.encryption != there.encryption:
@@ -95,7 +99,17 @@ async def _bring(cloud: Cloud, bucket: str, there: Flags, wanted: Flags) -> None
         await cloud.set_versioning(bucket, on=wanted.versioning)
     if wanted.public != there.public:
         await cloud.set_public(bucket, on=wanted.public)
-    found = await cloud.status(bucket)
+    found = await _settled(cloud, bucket, wanted)
     if found != wanted:
         differing = ", ".join(name for name in Flags.__slots__ if getattr(found, name) != getattr(wanted, name))
-        raise BackendMisbehaved(f"The cloud took a change and did not keep it: {differing}", reason="flag_not_kept")
+        raise NotSupported(f"The cloud took a change and did not keep it: {differing}", reason="flag_not_kept")
+
+
+async def _settled(cloud: Cloud, bucket: str, wanted: Flags) -> Flags:
+    found = await cloud.status(bucket)
+    for pause in SETTLING_SECONDS:
+        if found == wanted:
+            break
+        await asyncio.sleep(pause)
+        found = await cloud.status(bucket)
+    return found

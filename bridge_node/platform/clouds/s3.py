@@ -132,7 +132,7 @@ class S3Cloud:
         client = self._client
         with _mapped():
             versions = await client.get_bucket_versioning(Bucket=bucket)  # of a bucket that is not there, first
-            encryption, locking, policy, acl, block = await asyncio.gather(
+            encryption, locking, policy, acl, block = await _all(
                 _known(client.get_bucket_encryption(Bucket=bucket)),
                 _known(client.get_object_lock_configuration(Bucket=bucket)),
                 _known(client.get_bucket_policy(Bucket=bucket)),
@@ -215,6 +215,15 @@ def _is_public(policy: dict[str, Any], acl: dict[str, Any], block: dict[str, Any
     by_policy = any(_opens_to_everybody(one) for one in _policy(policy)["Statement"])
     by_acl = _granted_to_everybody(acl)
     return (by_policy and not block.get("RestrictPublicBuckets")) or (by_acl and not block.get("IgnorePublicAcls"))
+
+
+async def _all(*calls: Awaitable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """At once, and none of them goes on when another has failed."""
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
+    return [answer for answer in answers if not isinstance(answer, BaseException)]
 
 
 async def _known(call: Awaitable[Any]) -> dict[str, Any]:
