@@ -26,7 +26,7 @@ def reading_paths() -> Iterator[str]:
     for prefix, routers in (("", ROUTERS), (amove.PREFIX, amove.ROUTERS)):
         for router in routers:
             for route in router.routes:
-                if isinstance(route, APIRoute) and "GET" in route.methods:
+                if isinstance(route, APIRoute) and "GET" in (route.methods or ()):
                     path = prefix + route.path
                     yield from {re.sub(r"{[^}]*}", one, path) for one in IDS}
                     yield re.sub(r"{[^}]*}$", "key-1", path).replace("{repo_id}", "repo-1")
