@@ -132,7 +132,7 @@ async def _migrated(settings: "PlatformSettings") -> None:
     from bridge_node.platform import migrations
     from bridge_node.platform.database import Database
 
-    database = Database.open(settings.database_url)
+    database = Database.open(settings.database_url, statement_seconds=migrations.PATIENCE_SECONDS)
     try:
         await migrations.upgrade(database)
     finally:

@@ -53,7 +53,8 @@ def make_master_key(settings: PlatformSettings) -> Path | None:
 
 async def bootstrap(settings: PlatformSettings, wanted: Wanted) -> Bootstrapped:
     """Migrates the database and fills it. Raises CannotBootstrap, and VaultError under another master key."""
-    platform = assemble(settings)
+    patient = settings.limits.model_copy(update={"statement_seconds": migrations.PATIENCE_SECONDS})
+    platform = assemble(settings.model_copy(update={"limits": patient}))
     try:
         await migrations.upgrade(platform.database)
         return await _fill(platform, wanted)

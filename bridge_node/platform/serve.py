@@ -66,7 +66,7 @@ def _set_by_signals() -> asyncio.Event:
 
 
 async def _prepare_schema(settings: PlatformSettings, *, migrate: bool) -> None:
-    database = Database.open(settings.database_url)
+    database = Database.open(settings.database_url, statement_seconds=migrations.PATIENCE_SECONDS)
     try:
         await (migrations.upgrade(database) if migrate else migrations.check(database))
     finally:

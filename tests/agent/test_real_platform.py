@@ -79,7 +79,7 @@ async def counted(platform: Platform, column: Any) -> int:
 
 
 async def becomes(platform: Platform, column: Any, wanted: int) -> None:
-    for _ in range(500):
+    for _ in range(2000):  # a machine may be busy
         if await counted(platform, column) == wanted:
             return
         await asyncio.sleep(0.01)

@@ -17,6 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bridge_node.platform.database import Database
 
 HEAD = "head"
+PATIENCE_SECONDS = 60.0
+"""How long a database that is opened to be upgraded should let a statement take: somebody else may be at it."""
 TABLE = "alembic_version"
 """Where a database keeps its revision."""
 _LOCK = 0x62726964676E
