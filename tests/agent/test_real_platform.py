@@ -215,12 +215,12 @@ async def test_a_probe_that_the_platform_asks_for_is_answered(tmp_path: Path, ur
             assert tuple(found) == ("DISCONNECTED", "this node does not serve the bucket")
 
 
-async def post(platform: Platform, url: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+async def call(platform: Platform, url: str, path: str, body: dict[str, Any], method: str = "POST") -> dict[str, Any]:
     """A call of the organisation's owner."""
     terms: dict[str, Any] = {"email": "", "organisation_id": ORGANISATION, "now": time.time(), "seconds": 60.0}
     token = auth.issue(next(iter(platform.issuers)), user_id="owner-1", **terms)
     async with httpx.AsyncClient(base_url=url, timeout=30, headers={"Authorization": f"Bearer {token}"}) as client:
-        answer = (await client.post(path, json=body)).json()
+        answer = (await client.request(method, path, json=body)).json()
     return dict(answer)
 
 
@@ -239,13 +239,36 @@ async def test_buckets_are_tried_by_a_node_while_they_are_in_no_repository(
         node = await made(tmp_path, url, allow_private_addresses=True)
         async with living(node):
             await until(lambda: node.keys == {"FBAK1"})
-            found = await post(platform, url, "/bucket/new/validate", own)
+            found = await call(platform, url, "/bucket/new/validate", own)
             assert (found.get("status"), found["message"]) == ("ONLINE", "reachable"), found
-            found = await post(platform, url, "/bucket/new/validate", {**own, "secret": "wrong"})
+            found = await call(platform, url, "/bucket/new/validate", {**own, "secret": "wrong"})
             assert (found["success"], found["message"]) == (False, "the bucket refuses these credentials")
-            disk = (await post(platform, url, "/bucket", local))["bucketId"]
-            found = await post(platform, url, f"/bucket/{disk}/validate", {})
+            disk = (await call(platform, url, "/bucket", local))["bucketId"]
+            found = await call(platform, url, f"/bucket/{disk}/validate", {})
             assert (found["success"], found["message"]) == (False, "there is no such bucket")
             (tmp_path / "disk" / "data").mkdir()
-            found = await post(platform, url, f"/bucket/{disk}/validate", {})
+            found = await call(platform, url, f"/bucket/{disk}/validate", {})
             assert (found.get("status"), found["message"]) == ("ONLINE", "reachable"), found
+
+
+async def test_a_rotated_provider_key_is_in_force_on_a_node_within_two_seconds(tmp_path: Path, url: str) -> None:
+    async with serving(tmp_path, port_of(url), check_credentials=False) as platform:
+        key = {"workspaceId": "ws-1", "provider": "AWS", "key": "AKOLD", "secret": "old-secret"}
+        key_id = (await call(platform, url, "/apikeys", key))["apiKeyId"]
+        bucket = {"name": "Through", "bucket": "through", "storageType": "S3", "workspaceId": "ws-1"}
+        bucket_id = (await call(platform, url, "/bucket", {**bucket, "apiKeyUuid": key_id}))["bucketId"]
+        parts = [{"bucketId": "bucket-1"}, {"bucketId": bucket_id}]
+        await call(platform, url, "/repo/repo-1", {"repoBuckets": parts}, "PUT")
+        node = await made(tmp_path, url)
+
+        def credentials() -> tuple[str, str]:
+            served = node.applied[-1].repositories["repo-1"].attached("through") if node.applied else None
+            return (served.backend.access_key, served.backend.secret_key.get_secret_value()) if served else ("", "")
+
+        async with living(node):
+            await until(lambda: credentials() == ("AKOLD", "old-secret"))
+            await call(platform, url, f"/apikeys/{key_id}", {"key": "AKNEW", "secret": "new-secret"}, "PUT")
+            await until(lambda: credentials() == ("AKNEW", "new-secret"), within=2)
+            own = {"key": "AKOWN", "secret": "own-secret"}
+            await call(platform, url, f"/bucket/{bucket_id}", own, "PUT")
+            await until(lambda: credentials() == ("AKOWN", "own-secret"), within=2)
