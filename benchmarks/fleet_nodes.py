@@ -127,8 +127,8 @@ class SimulatedNode:
         )
         store = IdentityStore(Path(orders.directory) / f"node-{number:05}")
         identity, _ = store.load(self._settings)
-        self._identity = replace(identity, organisation_key=key)  # read once for all: that takes its time
-        self._registrar = Registrar(self._identity, None, orders.url, {}, store, retry_limit=self._settings.retry_limit)
+        self.identity = replace(identity, organisation_key=key)  # read once for all: that takes its time
+        self._registrar = Registrar(self.identity, None, orders.url, {}, store, retry_limit=self._settings.retry_limit)
         hooks = Hooks(self._apply, lambda _: None, lambda: (), lambda _: None, self._registrar.lost)
         self._sync = Sync(self._settings, SealedStore(store.directory / "catalog"), recorder, hooks)
         self.client = CountingClient(
@@ -146,7 +146,7 @@ class SimulatedNode:
     async def _follow(self) -> None:
         while True:
             await self._registrar.registered.wait()
-            keys = self._identity.keys
+            keys = self.identity.keys
             reader = self._reader(keys.seal)
             await self._sync.run(self.client, reader, keys.signing, self._registrar.registered)
 
@@ -154,7 +154,7 @@ class SimulatedNode:
         if self._registrar.enrolment is None:
             raise RuntimeError("the platform knows the vendor's contract alone")
         pinned = self._registrar.enrolment.keys
-        me = self._identity
+        me = self.identity
         return CountingReader(me.organisation, me.node, seal, pinned, Terms(True), self._tally)
 
     async def _apply(self, catalog: Catalog) -> None:
@@ -171,13 +171,17 @@ class SimulatedNode:
         now = time.time()
         served = list(self.catalog.keys.values())[:rows]
         report = StatusReport(
-            **self._identity.said(),
+            **self.identity.said(),
             batchId=new_id(int(now * 1000)),
             buckets=tuple(self._statuses(now)),
             usage=tuple(self._usage(key, int(now) // 60 * 60) for key in served),
         )
         with contextlib.suppress(PlatformAway, PlatformRefused):  # which are counted
-            await self.client.post(Call(reporter.ROUTE, report.encode(), self._identity.keys.signing))
+            await self.send(report.encode())
+
+    async def send(self, report: bytes) -> None:
+        """Signed by the node; raises PlatformAway and PlatformRefused."""
+        await self.client.post(Call(reporter.ROUTE, report, self.identity.keys.signing))
 
     def _statuses(self, now: float) -> list[BucketStatus]:
         seen = datetime.fromtimestamp(now, UTC).isoformat()
@@ -198,7 +202,7 @@ class SimulatedNode:
             upl_bytes=1_000_000,
             dwl_bytes=9_000_000,
             latency_ms=1200,
-            host=self._identity.node,
+            host=self.identity.node,
         )
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bridge_node.messages import BucketStatus, StatusReport, UsageRow
 from bridge_node.platform import audit, tolerance
 from bridge_node.platform.errors import BadRequest
-from bridge_node.platform.store import batches, rollups, stats
+from bridge_node.platform.store import batches, repokeys, rollups, stats
 from bridge_node.platform.store.nodes import Node
 from bridge_node.platform.store.stats import Given, NewestRow, StatusRow, UsageKey, UsageSums
 
@@ -44,6 +44,8 @@ async def ingest(connection: AsyncConnection, node: Node, report: StatusReport, 
     await stats.put_newest(connection, _newest(samples, node.id))
     await stats.add_usage(connection, _sums(usage, node.id))
     await rollups.mark(connection, node.id, _hours(samples, usage), now_ms)
+    for minute, keys in _used(usage).items():
+        await repokeys.used(connection, keys, minute * 1000)
     dropped = {"buckets": len(report.buckets) - len(samples), "usage": len(report.usage) - len(usage)}
     if any(dropped.values()):
         await _tell(connection, node, {"dropped": dropped, "batchId": report.batch_id}, now_ms)
@@ -116,6 +118,17 @@ def _sums(usage: Sequence[UsageRow], node_id: str) -> list[tuple[UsageKey, Usage
 def _hours(samples: Sequence[_Sample], usage: Sequence[UsageRow]) -> set[int]:
     seconds = {moment // 1000 for moment, _ in samples} | {row.minute for row in usage}
     return {second - second % rollups.HOUR for second in seconds}
+
+
+def _used(usage: Sequence[UsageRow]) -> dict[int, list[str]]:
+    """Keys by the newest minute that tells of them."""
+    newest: dict[str, int] = {}
+    for row in usage:
+        newest[row.api_key_id] = max(row.minute, newest.get(row.api_key_id, 0))
+    keys: dict[int, list[str]] = {}
+    for key_id, minute in newest.items():
+        keys.setdefault(minute, []).append(key_id)
+    return keys
 
 
 async def _tell(connection: AsyncConnection, node: Node, data: dict[str, object], now_ms: int) -> None:

@@ -92,6 +92,31 @@ async def test_late_batches_add_to_their_minute(here: PlatformUnderTest, node: O
     assert (usage.requests, usage.upload_bytes, usage.size_change, usage.estimated) == (12, 300, -9, True)
 
 
+async def test_a_key_was_last_used_in_the_newest_minute_that_tells_of_it(
+    here: PlatformUnderTest, node: OwnNode
+) -> None:
+    async def last_used() -> str | None:
+        (key,) = (await here.call("GET", "/repo/repo-1/apikey")).json()["keys"]
+        told: str | None = key.get("lastUsedAt")
+        return told
+
+    assert await last_used() is None
+    await report(node, usage=[moved(), moved(minute=MINUTE - 60)])
+    assert await last_used() == SEEN
+    await report(node, usage=[moved(minute=MINUTE - 3600)])
+    assert await last_used() == SEEN
+
+
+async def test_a_key_that_is_being_changed_keeps_no_report_waiting(here: PlatformUnderTest, node: OwnNode) -> None:
+    if here.platform.database.postgres:  # SQLite has one writer at a time anyway
+        async with here.platform.database.transaction() as connection:
+            await connection.execute(update(repository_keys).values(name="held"))
+            assert await report(node, usage=[moved()]) == OK
+    await report(node, usage=[moved(minute=MINUTE + 60)])
+    (row,) = await here.rows(select(repository_keys).where(repository_keys.c.id == "key-1"))
+    assert row.last_used_at == (MINUTE + 60) * 1000
+
+
 async def test_the_last_sample_of_a_minute_stays(here: PlatformUnderTest, node: OwnNode) -> None:
     later = seen(status="DISCONNECTED", latencyMs=None, createdAt="2026-02-02T02:40:30Z")
     await report(node, buckets=[later, seen()])

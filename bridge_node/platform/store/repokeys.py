@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, and_, select, update
+from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy import insert as new
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -116,6 +116,18 @@ async def change(connection: AsyncConnection, repository_id: str, key_id: str, *
     """New values of `name`, `access` or `buckets`."""
     await connection.execute(update(repository_keys).where(_is(repository_id, key_id)).values(values))
     await revisions.repository_changed(connection, repository_id)
+
+
+async def used(connection: AsyncConnection, key_ids: Collection[str], at: int) -> None:
+    """Remembers that keys were used at that time, in milliseconds, if nothing newer is known.
+
+    Last in its transaction: many nodes tell of the same key in the same minute. One that somebody else holds is left to
+    the next report, so that nobody waits for it.
+    """
+    older = or_(repository_keys.c.last_used_at.is_(None), repository_keys.c.last_used_at < at)
+    free = select(repository_keys.c.id).where(repository_keys.c.id.in_(key_ids), older)
+    told = update(repository_keys).where(repository_keys.c.id.in_(free.with_for_update(skip_locked=True)))
+    await connection.execute(told.values(last_used_at=at))
 
 
 async def remove(connection: AsyncConnection, repository_id: str, key_id: str, now: int) -> None:
