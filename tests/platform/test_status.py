@@ -117,6 +117,12 @@ async def test_a_key_that_is_being_changed_keeps_no_report_waiting(here: Platfor
     assert row.last_used_at == (MINUTE + 60) * 1000
 
 
+async def test_what_a_node_calls_its_host_is_kept_as_it_was_written(here: PlatformUnderTest, node: OwnNode) -> None:
+    hosts = ['"', "\\", '","', "{}", "NULL", "", "a\nb", '\\","', "ü,\u2028"]
+    await report(node, usage=[moved(host=host) for host in hosts])
+    assert {row.host for row in await here.rows(select(usage_minutes))} == set(hosts)
+
+
 async def test_the_last_sample_of_a_minute_stays(here: PlatformUnderTest, node: OwnNode) -> None:
     later = seen(status="DISCONNECTED", latencyMs=None, createdAt="2026-02-02T02:40:30Z")
     await report(node, buckets=[later, seen()])

@@ -3,7 +3,21 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Row, Select, Table, any_, bindparam, column, func, literal, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Row,
+    Select,
+    Table,
+    Text,
+    any_,
+    bindparam,
+    cast,
+    column,
+    func,
+    literal,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -49,30 +63,32 @@ class Upsert:
         """`rows` hold the table's columns in order, and no primary key twice.
 
         They go to PostgreSQL as one array for each column, in one statement: nearly as fast as COPY, which knows no
-        conflicts.
+        conflicts. The arrays are written here: SQLAlchemy and the driver would take each value in hand several times.
         """
         if not rows:
             return
         statement = self._statement(connection)
         if connection.dialect.name == "postgresql":
-            arrays = map(list, zip(*rows, strict=True))
-            await connection.execute(statement, dict(zip(self._names, arrays, strict=True)))
+            columns = zip(self._table.columns, zip(*rows, strict=True), strict=True)
+            arrays = {one.name: _array(values, texts=isinstance(one.type, Text)) for one, values in columns}
+            await connection.exec_driver_sql(statement.string, tuple(arrays[name] for name in statement.positiontup))
         else:
             await connection.execute(statement, [dict(zip(self._names, row, strict=True)) for row in rows])
 
     def _statement(self, connection: AsyncConnection) -> Any:
-        """Made once: that takes longer than to run it."""
-        dialect = connection.dialect.name
-        if dialect not in self._statements:
+        """Made once: that takes longer than to run it. For PostgreSQL it is the compiled one."""
+        dialect = connection.dialect
+        if dialect.name not in self._statements:
             statement = insert(connection, self._table)
-            if dialect == "postgresql":
-                statement = statement.from_select(self._names, _unnested(self._table))
-            self._statements[dialect] = statement.on_conflict_do_update(
+            if dialect.name == "postgresql":
+                statement = statement.from_select(self._names, _unnested(self._table, written=True))
+            upsert = statement.on_conflict_do_update(
                 index_elements=[column.name for column in self._table.primary_key],
                 set_=self._changes(statement.excluded),
                 where=self._only(statement.excluded) if self._only else None,
             )
-        return self._statements[dialect]
+            self._statements[dialect.name] = upsert.compile(dialect=dialect) if dialect.name == "postgresql" else upsert
+        return self._statements[dialect.name]
 
 
 class Newcomers:
@@ -100,8 +116,22 @@ class Newcomers:
         return [tuple(row) for row in found]
 
 
-def _unnested(table: Table) -> Select[Any]:
-    """`SELECT * FROM unnest($1::text[], $2::bigint[], …)`"""
-    arrays = [bindparam(one.name, type_=postgresql.ARRAY(one.type)) for one in table.columns]
+def _unnested(table: Table, *, written: bool = False) -> Select[Any]:
+    """`SELECT * FROM unnest($1::text[], $2::bigint[], …)`; with `written`, of what `_array` makes."""
+    arrays = [_parameter(one.name, postgresql.ARRAY(one.type), written) for one in table.columns]
     columns = (column(one.name, one.type) for one in table.columns)
     return select(func.unnest(*arrays).table_valued(*columns).render_derived(name="given"))
+
+
+def _parameter(name: str, array: Any, written: bool) -> ColumnElement[Any]:
+    return cast(bindparam(name, type_=Text()), array) if written else bindparam(name, type_=array)
+
+
+def _array(values: Sequence[Any], *, texts: bool) -> str:
+    """An array as PostgreSQL reads it: https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO"""
+    if not texts:
+        return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
+    joined = '","'.join(values)
+    if "\\" in joined or joined.count('"') != 2 * (len(values) - 1):
+        joined = '","'.join([value.replace("\\", "\\\\").replace('"', '\\"') for value in values])
+    return f'{{"{joined}"}}'
