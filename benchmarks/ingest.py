@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with (
         tempfile.TemporaryDirectory(prefix="bridge-node-ingest-") as directory,
         platforms.postgresql() as (database, postgres),
-        platforms.platform(Path(directory), database, _declaration(options.buckets)) as (api, platform),
+        platforms.platform(Path(directory), database, declaration(options.buckets)) as (api, platform),
     ):
         return uvloop.run(_measure(options, _nodes(options, api, Path(directory)), database, platform, postgres))
 
@@ -73,7 +73,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _declaration(buckets: int) -> str:
+def declaration(buckets: int) -> str:
+    """Buckets in repositories with one key each."""
     text = [BUCKET.format(number=number) for number in range(buckets)]
     for number, first in enumerate(range(0, buckets, OF_ONE_REPOSITORY)):
         names = range(first, min(first + OF_ONE_REPOSITORY, buckets))
