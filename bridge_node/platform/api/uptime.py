@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bridge_node.platform import access, providers, spans
+from bridge_node.platform.api import answers
 from bridge_node.platform.api.shapes import node_url
 from bridge_node.platform.auth import Principal
 from bridge_node.platform.context import Platform
@@ -73,7 +74,7 @@ async def daily(
     unit_id: Annotated[list[str] | None, Query(alias="unitId")] = None,
     start: Annotated[str | None, Query(alias="startDate")] = None,
     end: Annotated[str | None, Query(alias="endDate")] = None,
-) -> dict[str, Any]:
+) -> Response:
     """The last thirty days, unless the caller says otherwise. `data` is always there: clients walk it unasked."""
     wanted = listed([*(bucket_id or ()), *(unit_id or ())])
     span = spans.ddmmyyyy(start, end, now=platform.now_ms() // 1000, usual=30 * spans.DAY)
@@ -83,7 +84,7 @@ async def daily(
         asked = [one for one in visible if wanted is None or one.id in wanted]
         seen = await _seen(connection, platform, user, asked, span)
         keys = {key.id: key.provider for key in await providerkeys.of(connection, user.organisation_id)}
-    return {"success": True, "data": [_daily(one, keys) for one in seen]}
+    return await answers.rows(seen, lambda one: _daily(one, keys))
 
 
 @router.post("/bucket/{bucket_id}/stats")

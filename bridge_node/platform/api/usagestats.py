@@ -1,13 +1,12 @@
 """What moved: by minutes and days, and since ever (contract §§1.6, 2, 8). Large numbers are written as strings."""
 
-import asyncio
-import json
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
 from bridge_node.platform import access, spans
+from bridge_node.platform.api import answers
 from bridge_node.platform.auth import Principal
 from bridge_node.platform.context import Platform
 from bridge_node.platform.errors import BadRequest
@@ -20,7 +19,6 @@ from bridge_node.platform.tolerance import listed
 router = APIRouter(tags=["statistics"])
 
 MOST_ROWS = 100_000
-_WRITTEN_IN_A_THREAD = 2000
 
 Ids = Annotated[list[str] | None, Query()]
 RepoIds = Annotated[list[str] | None, Query(alias="repoId")]
@@ -111,14 +109,7 @@ async def _rows(
         found = await usage.moved(connection, grain, Wanted(scope, span.start, span.end, **ids), MOST_ROWS + 1)
     if len(found) > MOST_ROWS:
         raise BadRequest(f"More than {MOST_ROWS:,} rows: ask for a shorter time, or for fewer buckets")
-    if len(found) > _WRITTEN_IN_A_THREAD:
-        return Response(await asyncio.to_thread(_written, found), media_type="application/json")
-    return Response(_written(found), media_type="application/json")
-
-
-def _written(found: Sequence[Moved]) -> bytes:
-    """Without FastAPI's help, which takes longer for thousands of rows than the database."""
-    return json.dumps({"success": True, "data": [_row(one) for one in found]}, separators=(",", ":")).encode()
+    return await answers.rows(found, _row)
 
 
 def _row(moved: Moved) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from bridge_node.platform.models import (
     repository_keys,
     usage_minutes,
 )
-from bridge_node.platform.store.sql import Upsert
+from bridge_node.platform.store.sql import Upsert, among
 
 Condition = ColumnElement[bool]
 StatusRow = tuple[str, int, str, str, float | None]
@@ -129,7 +129,7 @@ async def newest(
         theirs = select(members.c.workspace_id).where(members.c.user_id == user_id)
         wanted = wanted.where(buckets.c.workspace_id.in_(theirs))
     if bucket_ids is not None:
-        wanted = wanted.where(buckets.c.id.in_(bucket_ids))
+        wanted = wanted.where(among(connection, buckets.c.id, bucket_ids))
     return [
         Newest(row.node_id, row.bucket_id, row.status, row.latency_ms, row.reported_at, row.unregistered_at is None)
         for row in await connection.execute(wanted)

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bridge_node.platform.models import node_status_days, node_status_hours, node_status_minutes, unrolled_hours
 from bridge_node.platform.store.rollups import DAY, HOUR, begun, status_hours_now
-from bridge_node.platform.store.sql import made
+from bridge_node.platform.store.sql import among, made
 
 _SUMS = ("samples", "online", "timed", "latency_ms")
 _BEFORE_ALL = -1
@@ -46,28 +46,30 @@ async def days(connection: AsyncConnection, bucket_ids: Collection[str], start: 
     if not bucket_ids:
         return []
     found: dict[tuple[str, int, str], NodeDay] = {}
-    for row in await connection.execute(_facts(bucket_ids, start, end)):
+    for row in await connection.execute(_facts(connection, bucket_ids, start, end)):
         seen = made(NodeDay, row)
         key = seen.bucket_id, seen.day, seen.node_id
         found[key] = _joined(found[key], seen) if key in found else seen
     return [found[key] for key in sorted(found)]
 
 
-def _facts(bucket_ids: Collection[str], start: int, end: int) -> Any:
+def _facts(connection: AsyncConnection, bucket_ids: Collection[str], start: int, end: int) -> Any:
     stored, hours, minutes = node_status_days.c, node_status_hours.c, node_status_minutes.c
     marked = (unrolled_hours.c.hour >= start, unrolled_hours.c.hour < end)
     of_days = _branch(stored, stored.day, 1).where(
-        stored.bucket_id.in_(bucket_ids), stored.day >= start, stored.day < end
+        among(connection, stored.bucket_id, bucket_ids), stored.day >= start, stored.day < end
     )
     marked_minutes = and_(
         unrolled_hours.c.node_id == minutes.node_id,
         minutes.minute >= unrolled_hours.c.hour,
         minutes.minute < unrolled_hours.c.hour + HOUR,
     )
-    now = status_hours_now(minutes.bucket_id.in_(bucket_ids), marked_minutes, *marked).subquery("now")
+    now = status_hours_now(among(connection, minutes.bucket_id, bucket_ids), marked_minutes, *marked).subquery("now")
     added = _branch(now.c, begun(now.c.hour, DAY), 1)
     marked_hours = and_(unrolled_hours.c.node_id == hours.node_id, unrolled_hours.c.hour == hours.hour)
-    removed = _branch(hours, begun(hours.hour, DAY), -1).where(hours.bucket_id.in_(bucket_ids), marked_hours, *marked)
+    removed = _branch(hours, begun(hours.hour, DAY), -1).where(
+        among(connection, hours.bucket_id, bucket_ids), marked_hours, *marked
+    )
     return union_all(of_days, added, removed)
 
 

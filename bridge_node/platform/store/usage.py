@@ -6,6 +6,7 @@ what it should be is added, all in one statement and so of one moment.
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Subquery, Table, and_, or_, select, union_all
@@ -20,6 +21,7 @@ from bridge_node.platform.models import (
     usage_minutes,
 )
 from bridge_node.platform.store.rollups import DAY, HOUR, begun, summed, usage_hours_now
+from bridge_node.platform.store.sql import among
 
 Condition = ColumnElement[bool]
 Which = Callable[[Any], Sequence[Condition]]
@@ -68,10 +70,10 @@ class Wanted:
     bucket_ids: Collection[str] | None = None
     hosts: Collection[str] | None = None
 
-    def conditions(self, columns: Any) -> list[Condition]:
+    def conditions(self, connection: AsyncConnection, columns: Any) -> list[Condition]:
         found = [columns.repository_id.in_(self.scope.of(repositories))]
         ids = [
-            column.in_(wanted)
+            among(connection, column, wanted)
             for column, wanted in (
                 (columns.repository_id, self.repository_ids),
                 (columns.bucket_id, self.bucket_ids),
@@ -81,7 +83,7 @@ class Wanted:
         if ids:
             found.append(or_(*ids))
         if self.hosts is not None:
-            found.append(columns.host.in_(self.hosts))
+            found.append(among(connection, columns.host, self.hosts))
         return found
 
 
@@ -102,7 +104,7 @@ class Moved:
 
 async def moved(connection: AsyncConnection, grain: Grain, wanted: Wanted, most: int) -> list[Moved]:
     """At most `most` rows, oldest first."""
-    rows = facts(grain, wanted.start, wanted.end, wanted.conditions).c
+    rows = facts(grain, wanted.start, wanted.end, partial(wanted.conditions, connection)).c
     keys = (rows.time, rows.repository_id, rows.bucket_id, rows.host)
     found = select(*keys, *(summed(rows[name]).label(name) for name in _SUMS)).group_by(*keys)
     return [Moved(*row) for row in await connection.execute(found.order_by(*keys).limit(most))]
@@ -167,7 +169,7 @@ async def _totals(
 ) -> dict[str, Totals]:
     wanted = scope.of(table).where(table.c.deleted_at.is_(None))
     if ids is not None:
-        wanted = wanted.where(table.c.id.in_(ids))
+        wanted = wanted.where(among(connection, table.c.id, ids))
     rows = facts(DAYS, 0, _END_OF_TIME, lambda columns: [columns[name].in_(wanted)]).c
     sums = (summed(rows[column]) for column in ("requests", "upload_bytes", "download_bytes", "size_change"))
     found = await connection.execute(select(rows[name], *sums).group_by(rows[name]))
