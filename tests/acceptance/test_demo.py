@@ -176,6 +176,16 @@ def test_ctrl_c_takes_the_node_off_the_list_and_starting_again_continues(tmp_pat
         assert len(second.ask(f"/organization/{second.facts['org_id']}/nodes")) == 1
 
 
+def test_what_was_added_to_the_platform_meanwhile_is_in_nobodys_way(tmp_path: Path) -> None:
+    with running(tmp_path / "state") as first:
+        config = str(tmp_path / "state" / "platform.toml")
+        other = [*COMMAND, "platform", "bootstrap", "--organisation", "Other", "--email", "o@example.com"]
+        subprocess.run([*other, "--config", config], cwd=ROOT, check=True, capture_output=True, timeout=60)
+    with running(tmp_path / "state") as second:
+        assert second.facts["org_id"] == first.facts["org_id"]
+        assert second.client().list_buckets()["Buckets"][0]["Name"] == "demo"
+
+
 def test_two_that_start_at_the_same_moment_share_no_port(tmp_path: Path) -> None:
     with ThreadPoolExecutor(2) as together, contextlib.ExitStack() as held:
         first, second = together.map(lambda name: held.enter_context(running(tmp_path / name)), ("one", "two"))

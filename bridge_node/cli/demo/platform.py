@@ -6,14 +6,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from bridge_node.agent.identity import IdentityStore
-from bridge_node.cli.demo.directory import ROOTS, Directory, Facts
+from bridge_node.cli.demo.directory import ROOTS, CannotPrepare, Directory, Facts
 from bridge_node.cli.demo.node import BUCKET, REGION
 from bridge_node.cli.demo.ports import HOST, OpenPorts
 from bridge_node.configuration import load_settings
 from bridge_node.platform import orgkeys
-from bridge_node.platform.apply import apply, program
+from bridge_node.platform.apply import CannotApply, apply, program
 from bridge_node.platform.bootstrap import ADMINISTRATOR, Bootstrapped, Wanted, bootstrap, make_master_key
 from bridge_node.platform.context import Platform, assemble
+from bridge_node.platform.errors import PlatformError
 from bridge_node.platform.program import PLATFORM
 from bridge_node.platform.serve import serve
 from bridge_node.platform.settings import PlatformSettings
@@ -40,6 +41,8 @@ level = "warning"
 _DECLARED = """\
 # Written by `bridge-node demo`, anew at each start. With a file of your own,
 # `bridge-node platform apply FILE --config platform.toml` adds to what is here.
+organisation = "{name}"
+workspace = "{name}"
 
 # One bucket, and a key that may read and write it.
 [buckets.demo]
@@ -71,14 +74,14 @@ def configure(directory: Directory, opened: OpenPorts) -> PlatformSettings:
         roots=json.dumps(ROOTS),
     )
     directory.write(directory.platform_config, text)
-    directory.write(directory.repositories, _DECLARED.format(bucket=BUCKET))
+    directory.write(directory.repositories, _DECLARED.format(name=NAME, bucket=BUCKET))
     return load_settings(PLATFORM, directory.platform_config, {})
 
 
 async def prepare(directory: Directory, settings: PlatformSettings, opened: OpenPorts) -> tuple[Facts, str]:
     """Everything that a node needs to enrol and to serve; what is there already stays as it is.
 
-    Gives the facts, and the id of the bucket.
+    Gives the facts, and the id of the bucket. Raises CannotPrepare where what is there contradicts.
     """
     make_master_key(settings)
     made = await bootstrap(settings, Wanted(NAME, NAME))
@@ -89,6 +92,8 @@ async def prepare(directory: Directory, settings: PlatformSettings, opened: Open
         await _organisation_key(platform, made, directory, opened)
         (repo_id, first), (_, admin) = [await _opened_by(platform, made, name) for name in (BUCKET, SANDBOX)]
         bucket_id = await _bucket_id(platform, made)
+    except (CannotApply, PlatformError) as error:
+        raise CannotPrepare(f"{directory.platform_state}: {error}") from error
     finally:
         await platform.database.close()
     facts = Facts(
