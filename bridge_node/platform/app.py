@@ -19,6 +19,7 @@ from bridge_node.platform.api import (
     buckets,
     cloudkeys,
     dashboard,
+    described,
     nodeconfig,
     nodes,
     nodestats,
@@ -83,6 +84,8 @@ def create_app(platform: Platform) -> FastAPI:
     """The application of `platform`. Its lifespan owns the database, the wake-ups, the sweeps and the roll-ups."""
     app = FastAPI(
         title="bridge_node platform",
+        description=described.ABOUT,
+        openapi_tags=described.TAGS,
         version=running_version(),
         lifespan=_lifespan,
         redirect_slashes=False,

@@ -4,8 +4,9 @@ import asyncio
 import zlib
 from typing import Annotated, TypeVar
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
+from fastapi.security import HTTPBearer
 
 from bridge_node.messages import BadMessage, Message
 from bridge_node.platform import auth
@@ -28,7 +29,13 @@ Here = Annotated[Platform, Depends(_platform)]
 """The platform that a route belongs to."""
 
 
-async def _user(request: Request, platform: Here) -> auth.Principal:
+_BEARER = HTTPBearer(
+    scheme_name="Bearer", bearerFormat="JWT", description="Printed by `bridge-node platform token`.", auto_error=False
+)
+"""For the OpenAPI document; the header is read below, in the words of all refusals."""
+
+
+async def _user(request: Request, platform: Here, _: Annotated[object, Security(_BEARER)]) -> auth.Principal:
     token = auth.bearer_token(request.headers.get("authorization"))
     claims = auth.claims_of(token, platform.issuers, platform.now_ms() / 1000)
     async with platform.database.reading() as connection:

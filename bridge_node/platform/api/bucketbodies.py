@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pydantic import AliasChoices, BaseModel, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from bridge_node.messages import PlaceDocument
 from bridge_node.platform import credentials, documents
@@ -40,6 +40,23 @@ class BucketFields(BaseModel):
 
 
 class NewBucket(BucketFields):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "Media",
+                    "bucket": "media-eu",
+                    "storageType": "S3",
+                    "workspaceId": "WORKSPACE-ID",
+                    "key": "ACCESS-KEY-ID",
+                    "secret": "SECRET",
+                    "region": "eu-west-1",
+                    "endpoint": "https://s3.example.net",
+                }
+            ]
+        }
+    )
+
     name: Name
     bucket: ShortText
     storage_type: StorageType = Field(validation_alias="storageType")

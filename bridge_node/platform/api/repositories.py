@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import AliasChoices, BaseModel, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bridge_node.platform import access, audit, rules
@@ -37,6 +37,20 @@ _PARTS = AliasChoices("repoBuckets", "repoUnits", "buckets", "units")
 
 
 class NewRepository(BaseModel):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "Photos",
+                    "storageType": "S3",
+                    "mode": "NORMAL",
+                    "workspaceId": "WORKSPACE-ID",
+                    "repoBuckets": [{"bucketId": "BUCKET-ID", "folder": "media", "master": False}],
+                }
+            ]
+        }
+    )
+
     name: Name
     storage_type: Spoken = Field(validation_alias="storageType")
     mode: Mode
