@@ -58,12 +58,15 @@ class Administrator:
     def profiles(self) -> Path:
         return self.directory / "config/ctl.json"
 
-    def run(self, *arguments: object, code: int = 0, typed: str | None = None) -> str:
-        """What the command prints: on standard error when it fails, and then nothing on standard output."""
+    def run(self, *arguments: object, code: int = 0, typed: str | None = None, told: str = "") -> str:
+        """What it prints: on standard error when it fails, and then on standard output only what `told` finds."""
         kept = {name: None for name in os.environ if name.startswith("BRIDGE_NODE_")}
         variables = {**kept, "BRIDGE_NODE_CTL_PROFILES": str(self.profiles), **self.variables}
         done = CliRunner().invoke(app, ["ctl", *map(str, arguments)], input=typed, env=variables)
         assert done.exit_code == code, (done.stdout, done.stderr, done.exception)
+        if code:
+            assert bool(done.stdout) is bool(told)
+            assert re.search(told, done.stdout)
         return done.stderr if code else done.stdout
 
     def told(self, *arguments: object, typed: str | None = None) -> Any:
@@ -323,8 +326,11 @@ def test_what_differs_is_changed_and_what_is_not_in_the_file_is_pruned(admin: Ad
 def test_a_file_that_does_not_fit_says_so_after_what_was_done(admin: Administrator, workspace: str) -> None:
     text = f'workspace = "{workspace}"\n[repositories."r-{workspace}"]\nstorage_type = "S3"\n'
     admin.run("apply", admin.file("apply.toml", text))
-    said = admin.run("apply", admin.file("apply.toml", text.replace("S3", "GCS")), code=4)
+    (found,) = admin.told("repo", "list", "-w", workspace)
+    text = f'{text.replace("S3", "GCS")}[provider_keys."k-{workspace}"]\nprovider = "LOCAL"\nroot = "disk"\n'
+    said = admin.run("apply", admin.file("apply.toml", text), code=4, told=rf"create +provider key +k-{workspace}")
     assert "make another one" in said
+    assert admin.told("repo", "list", "-w", workspace) == [found]
     assert "there is no workspace Elsewhere" in admin.run("apply", admin.file("a", 'workspace = "Elsewhere"'), code=4)
     assert "for the organisation" in admin.run("apply", admin.file("a", 'organisation = "Other"'), code=4)
     assert "did you mean bucket?" in admin.run("apply", admin.file("a", '[buckets.b]\nbukket = "x"'), code=2)

@@ -45,10 +45,13 @@ def apply(
         organisation = session_of(ctx).organisation() if declared.organisation else ""
         try:
             reconcile(client, organisation, declared, Wishes(prune, dry_run, secrets), outcome)
-        except CannotApply as error:
-            raise complain(f"{file}: {error}", Exit.REFUSED) from None
-        finally:
-            applied.show(outcome, dry_run=dry_run, as_json=as_json)
+        except BaseException as error:
+            if outcome.changed:  # new secrets are told even when the platform refuses what follows
+                applied.show(outcome, dry_run=dry_run, as_json=as_json)
+            if isinstance(error, CannotApply):
+                raise complain(f"{file}: {error}", Exit.REFUSED) from None
+            raise
+    applied.show(outcome, dry_run=dry_run, as_json=as_json)
 
 
 def _read(file: Path) -> "Declaration":
