@@ -11,9 +11,11 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import func, select
 
 from bridge_node.platform import auth
 from bridge_node.platform.context import Platform
+from bridge_node.platform.models import usage_minutes
 from bridge_node.platform.store import providerkeys
 from tests.agent.test_node_process import Running, running
 from tests.agent.test_real_platform import serving
@@ -29,6 +31,7 @@ WRITING = ("put", "put_in_parts", "delete")
 class Scene:
     """A platform with a cloud account at SeaweedFS, and a node of its organisation."""
 
+    platform: Platform
     http: httpx.AsyncClient
     node: Running
     python: Path
@@ -74,6 +77,17 @@ class Scene:
     async def forgotten(self, key: dict[str, Any], *, within: float = 2.0) -> None:
         await self._answers(key, lambda code: code == "InvalidAccessKeyId", within)
 
+    async def counted(self, key: dict[str, Any], *, within: float = 10.0) -> None:
+        """Waits until the platform has been told what moved by this key."""
+        wanted = select(func.sum(usage_minutes.c.upload_bytes)).where(usage_minutes.c.key_id == key["id"])
+        deadline = time.monotonic() + within
+        while True:
+            async with self.platform.database.reading() as connection:
+                if (await connection.execute(wanted)).scalar_one():
+                    return
+            assert time.monotonic() < deadline, "no usage was reported"
+            await asyncio.sleep(0.1)
+
     async def _answers(self, key: dict[str, Any], met: Any, within: float) -> None:
         deadline = time.monotonic() + within
         while not met(await asyncio.to_thread(self._code, key)):
@@ -103,7 +117,7 @@ async def scene(tmp_path: Path, seaweedfs: S3Server, client_environment: Path) -
             made = await http.post("/api/v1/cloudaccount/insert", json={"apiKeyUuid": "cloud", "name": "Main"})
             assert made.status_code == 200, made.text
             async with running(tmp_path / "node", url, more="allow_private_addresses = true") as node:
-                yield Scene(http, node, client_environment / "bin" / "python")
+                yield Scene(platform, http, node, client_environment / "bin" / "python")
 
 
 async def _account(platform: Platform, server: S3Server) -> None:
@@ -129,6 +143,7 @@ async def test_boto3_reads_and_writes_as_far_as_its_storage_key_goes(scene: Scen
     assert await scene.tried(reader, mine, other) == {mine: set(READING), other: set()}
     assert await scene.tried(writer, mine) == {mine: set(WRITING)}
 
+    await scene.counted(every)
     await _made_again(scene, seaweedfs, later)
     assert (await scene.tried(limited, later))[later] >= {"put", "list"}
 

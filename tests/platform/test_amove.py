@@ -412,6 +412,16 @@ async def test_a_provider_key_is_a_cloud_account_once_and_of_its_organisation(
     refused(await here.call("POST", f"{ACCOUNTS}/insert", json={"apiKeyUuid": "chat", "name": "x"}), "DEFAULT")
 
 
+async def test_of_calls_that_come_at_once_one_makes_the_cloud_account(here: PlatformUnderTest) -> None:
+    await provider_key(here, "cloud")
+    wanted = {"apiKeyUuid": "cloud", "name": "Main"}
+    answers = await asyncio.gather(*(here.call("POST", f"{ACCOUNTS}/insert", json=wanted) for _ in range(5)))
+    made, *others = sorted(answers, key=lambda answer: answer.status_code)
+    assert made.status_code == 200
+    for answer in others:
+        refused(answer, "DUPLICATE")
+
+
 async def test_a_cloud_account_that_is_deactivated_serves_nothing_until_it_is_activated(
     here: PlatformUnderTest, account: str, bucket: str
 ) -> None:

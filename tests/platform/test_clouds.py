@@ -5,6 +5,8 @@ import base64
 import itertools
 import json
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
@@ -142,6 +144,20 @@ async def test_wrong_credentials_are_refused(subject: Subject, bucket: str) -> N
         return  # as the row of it proves
     account = replace(subject.account, secret="d3Jvbmc=")
     with pytest.raises(BackendRefused):
+        await administration.status(account, bucket)
+
+
+@pytest.mark.parametrize("secret", ["no base64 at all!", "\u00e4", "x"])
+async def test_credentials_that_cannot_be_any_are_refused(subject: Subject, bucket: str, secret: str) -> None:
+    if subject.account.kind == "s3":
+        return  # whose secrets may be any text
+    with pytest.raises(BackendRefused):
+        await administration.status(replace(subject.account, secret=secret), bucket)
+
+
+async def test_a_region_that_is_none_is_the_callers_to_put_right(seaweedfs: Any, bucket: str) -> None:
+    account = replace(SUBJECTS["seaweedfs"][1](seaweedfs).account, region="EU West!")
+    with pytest.raises(InvalidRequest):
         await administration.status(account, bucket)
 
 
@@ -301,6 +317,14 @@ def silent() -> Any:
 async def test_nothing_listens_there(subject: Subject) -> None:
     with pytest.raises(BackendUnreachable):
         await administration.status(replace(subject.account, endpoint="http://127.0.0.1:9"), "bucket")
+
+
+def test_no_sdk_is_imported_before_an_account_of_its_kind_is_reached() -> None:
+    asked = (
+        "import sys, bridge_node.platform.app; print({'aioboto3', 'google.cloud', 'azure.storage'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "set()\n"
 
 
 # --- each row of the quirks -------------------------------------------------------------------------------------------

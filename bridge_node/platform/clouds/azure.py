@@ -147,8 +147,10 @@ def _mapped() -> Iterator[None]:
         raise BackendTimeout("The cloud did not answer in time.") from error
     except (ServiceRequestError, ServiceResponseError) as error:
         raise BackendUnreachable("The cloud cannot be reached.") from error
-    except (AzureError, binascii.Error) as error:
+    except binascii.Error as error:
         raise BackendRefused("The account's key cannot be used.", reason="malformed_credentials") from error
+    except AzureError as error:
+        raise BackendMisbehaved("The cloud's answer cannot be read.") from error
 
 
 def _meaning(error: HttpResponseError) -> BridgeError:

@@ -7,7 +7,7 @@ does not know one of these aspects cannot have a bucket that is public by it.
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import cache
 from typing import Any
 
@@ -20,6 +20,7 @@ from botocore.exceptions import (
     ConnectionError,  # noqa: A004 - the name is its author's
     ConnectTimeoutError,
     HTTPClientError,
+    InvalidRegionError,
     ParamValidationError,
     ReadTimeoutError,
 )
@@ -36,6 +37,7 @@ from bridge_node.errors import (
     BucketNotEmpty,
     BucketOwnedByCaller,
     InvalidBucketName,
+    InvalidRequest,
     NoSuchBucket,
     NotSupported,
 )
@@ -88,15 +90,19 @@ async def opened(account: Account) -> AsyncIterator["S3Cloud"]:
         s3={"addressing_style": "path" if account.endpoint else "auto"},
     )
     session = await asyncio.to_thread(_session)
-    async with session.client(
+    region = account.region or DEFAULT_REGION
+    making = session.client(
         "s3",
         aws_access_key_id=account.key,
         aws_secret_access_key=account.secret,
-        region_name=account.region or DEFAULT_REGION,
+        region_name=region,
         endpoint_url=account.endpoint or None,
         config=config,
-    ) as client:
-        yield S3Cloud(client, account.region or DEFAULT_REGION)
+    )
+    async with AsyncExitStack() as stack:
+        with _mapped():
+            client = await stack.enter_async_context(making)
+        yield S3Cloud(client, region)
 
 
 @cache
@@ -255,6 +261,8 @@ def _mapped() -> Iterator[None]:
         yield
     except ClientError as error:
         raise _meaning(error) from error
+    except InvalidRegionError as error:
+        raise InvalidRequest("The account's region is no region.", reason="malformed_region") from error
     except ParamValidationError as error:
         raise InvalidBucketName from error
     except (ConnectTimeoutError, ReadTimeoutError) as error:
