@@ -42,6 +42,8 @@ STATUS = """
 INSERT INTO node_status_minutes
 SELECT id, minute, 'node', 'ONLINE', 12.5 FROM generate_series($1::bigint, $2::bigint, 60) AS minute, buckets
 """
+MINUTES = (("usage_minutes", USAGE), ("node_status_minutes", STATUS))
+SIZE = "SELECT pg_total_relation_size($1::text::regclass)"
 MARKED = """
 INSERT INTO unrolled_hours SELECT 'node', hour FROM generate_series($1::bigint, $2::bigint, 3600) AS hour
 ON CONFLICT DO NOTHING
@@ -82,14 +84,15 @@ async def _fill(options: argparse.Namespace, url: str) -> None:
     try:
         await connection.execute("SET maintenance_work_mem = '512MB'; SET synchronous_commit = off")
         await connection.execute(NODE)
-        for table, rows in (("usage_minutes", USAGE), ("node_status_minutes", STATUS)):
+        for table, rows in MINUTES:
             async with _without_indexes(connection, table):
                 await connection.execute(rows, oldest, newest)
         await connection.execute(MARKED, oldest - oldest % 3600, newest)
         await connection.execute("INSERT INTO unrolled_nodes VALUES ('node', 0)")
-        size = await connection.fetchval("SELECT pg_size_pretty(pg_total_relation_size('usage_minutes'))")
+        usage, status = [await connection.fetchval(SIZE, table) / options.rows for table, _ in MINUTES]
         print(
-            f"{options.rows:,} minutes of usage ({size}) and as many of status made in {time.monotonic() - begun:.0f} s"
+            f"{options.rows:,} minutes of usage ({usage:.0f} B each, with indexes) and of status ({status:.0f} B) "
+            f"made in {time.monotonic() - begun:.0f} s"
         )
         begun = time.monotonic()
         await _roll_up(url)

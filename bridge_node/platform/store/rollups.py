@@ -140,6 +140,33 @@ def _with_last(target: Table, grouped: Any, told: dict[str, Any]) -> list[Any]:
     return [told.get(column.name, grouped.c.get(column.name)).label(column.name) for column in target.c]
 
 
+def of_marked_hours(minutes: Any, start: int, end: int) -> list[Condition]:
+    """Joins columns of a table of minutes to the hours that are marked from `start` until before `end`.
+
+    When the first and the last of these began is nothing new, but it lets PostgreSQL find few minutes among millions.
+    """
+    marked = unrolled_hours.alias("marked")
+    during = (marked.c.hour >= start, marked.c.hour < end)
+    first = select(func.min(marked.c.hour)).where(*during).scalar_subquery()
+    after = select(func.max(marked.c.hour) + HOUR).where(*during).scalar_subquery()
+    return [
+        unrolled_hours.c.node_id == minutes.node_id,
+        unrolled_hours.c.hour == begun(minutes.minute, HOUR),
+        minutes.minute >= first,
+        minutes.minute < after,
+    ]
+
+
+def marked_hours(hours: Any, start: int, end: int) -> list[Condition]:
+    """The same for a table of hours."""
+    return [
+        unrolled_hours.c.node_id == hours.node_id,
+        unrolled_hours.c.hour == hours.hour,
+        hours.hour >= start,
+        hours.hour < end,
+    ]
+
+
 async def mark(connection: AsyncConnection, node_id: str, hours: Iterable[int], now: int) -> None:
     """In the transaction that writes minutes of these hours; waits while the node is being rolled up."""
     rows = [{"node_id": node_id, "hour": hour} for hour in sorted(hours)]

@@ -4,11 +4,11 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Select, and_, literal, select, union_all
+from sqlalchemy import Select, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bridge_node.platform.models import node_status_days, node_status_hours, node_status_minutes, unrolled_hours
-from bridge_node.platform.store.rollups import DAY, HOUR, begun, status_hours_now
+from bridge_node.platform.models import node_status_days, node_status_hours, node_status_minutes
+from bridge_node.platform.store.rollups import DAY, begun, marked_hours, of_marked_hours, status_hours_now
 from bridge_node.platform.store.sql import among, made
 
 _SUMS = ("samples", "online", "timed", "latency_ms")
@@ -55,21 +55,14 @@ async def days(connection: AsyncConnection, bucket_ids: Collection[str], start: 
 
 def _facts(connection: AsyncConnection, bucket_ids: Collection[str], start: int, end: int) -> Any:
     stored, hours, minutes = node_status_days.c, node_status_hours.c, node_status_minutes.c
-    marked = (unrolled_hours.c.hour >= start, unrolled_hours.c.hour < end)
     of_days = _branch(stored, stored.day, 1).where(
         among(connection, stored.bucket_id, bucket_ids), stored.day >= start, stored.day < end
     )
-    marked_minutes = and_(
-        unrolled_hours.c.node_id == minutes.node_id,
-        minutes.minute >= unrolled_hours.c.hour,
-        minutes.minute < unrolled_hours.c.hour + HOUR,
-    )
-    now = status_hours_now(among(connection, minutes.bucket_id, bucket_ids), marked_minutes, *marked).subquery("now")
+    of_buckets = among(connection, minutes.bucket_id, bucket_ids)
+    now = status_hours_now(of_buckets, *of_marked_hours(minutes, start, end)).subquery("now")
     added = _branch(now.c, begun(now.c.hour, DAY), 1)
-    marked_hours = and_(unrolled_hours.c.node_id == hours.node_id, unrolled_hours.c.hour == hours.hour)
-    removed = _branch(hours, begun(hours.hour, DAY), -1).where(
-        among(connection, hours.bucket_id, bucket_ids), marked_hours, *marked
-    )
+    stale = _branch(hours, begun(hours.hour, DAY), -1)
+    removed = stale.where(among(connection, hours.bucket_id, bucket_ids), *marked_hours(hours, start, end))
     return union_all(of_days, added, removed)
 
 

@@ -9,18 +9,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Subquery, Table, and_, or_, select, union_all
+from sqlalchemy import ColumnElement, Select, Subquery, Table, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bridge_node.platform.models import (
     buckets,
     repositories,
-    unrolled_hours,
     usage_days,
     usage_hours,
     usage_minutes,
 )
-from bridge_node.platform.store.rollups import DAY, HOUR, begun, summed, usage_hours_now
+from bridge_node.platform.store.rollups import DAY, HOUR, begun, marked_hours, of_marked_hours, summed, usage_hours_now
 from bridge_node.platform.store.sql import among
 
 Condition = ColumnElement[bool]
@@ -117,18 +116,10 @@ def facts(grain: Grain, start: int, end: int, which: Which) -> Subquery:
     if grain is MINUTES:
         return stored.subquery("facts")
     minutes, hours = usage_minutes.c, usage_hours.c
-    marked_minutes = and_(
-        unrolled_hours.c.node_id == minutes.node_id,
-        minutes.minute >= unrolled_hours.c.hour,
-        minutes.minute < unrolled_hours.c.hour + HOUR,
-    )
-    marked_hours = and_(unrolled_hours.c.node_id == hours.node_id, unrolled_hours.c.hour == hours.hour)
-    marked = _during(unrolled_hours.c.hour, start, end)
-    fresh = usage_hours_now(*which(minutes), *marked).join_from(usage_minutes, unrolled_hours, marked_minutes)
-    is_now = fresh.subquery("now")
+    is_now = usage_hours_now(*which(minutes), *of_marked_hours(minutes, start, end)).subquery("now")
     added = _branch(is_now, begun(is_now.c.hour, grain.seconds), 1)
     stale = _branch(usage_hours, begun(hours.hour, grain.seconds), -1)
-    removed = stale.join_from(usage_hours, unrolled_hours, marked_hours).where(*which(hours), *marked)
+    removed = stale.where(*which(hours), *marked_hours(hours, start, end))
     return union_all(stored, added, removed).subquery("facts")
 
 
