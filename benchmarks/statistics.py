@@ -1,8 +1,8 @@
 """How soon statistics of many buckets are told: `python -m benchmarks.statistics`.
 
 PostgreSQL makes the minutes itself, as many as nodes would have reported of 1,000 buckets in some days. They are rolled
-up by the platform's own code, all but the newest hour, so that answers have something to add; then a platform process
-is asked over HTTP.
+up by the platform's own code, all but the last hour and what came since, so that answers have something to add; then a
+platform process is asked over HTTP.
 """
 
 import argparse
@@ -99,7 +99,7 @@ async def _fill(options: argparse.Namespace, url: str) -> None:
         seconds = time.monotonic() - begun
         print(f"rolled up in {seconds:.1f} s: {2 * options.rows / seconds:,.0f} rows/s")
         await connection.execute("INSERT INTO unrolled_nodes VALUES ('node', $1)", 2**50)
-        await connection.execute(MARKED, newest - newest % 3600, newest)
+        await connection.execute(MARKED, newest - newest % 3600 - 3600, newest)
         await connection.execute("ANALYZE")
     finally:
         await connection.close()
