@@ -27,7 +27,9 @@ ROUTERS: Sequence[APIRouter] = (storagekeys.router, buckets.router, accounts.rou
 
 def create_room(platform: Platform) -> FastAPI:
     """The application to mount at `PREFIX`, which has an OpenAPI document of its own."""
-    room = FastAPI(title="bridge_node storage", version=running_version(), redirect_slashes=False)
+    room = FastAPI(
+        title="bridge_node storage", version=running_version(), redirect_slashes=False, responses=errors.DOCUMENTED
+    )
     room.state.platform = platform
     room.add_middleware(Room)
     for kind, handler in (

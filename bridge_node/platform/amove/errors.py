@@ -36,6 +36,31 @@ class Code(StrEnum):
     INTERNAL_ERROR = "INTERNAL_ERROR"
 
 
+DOCUMENTED: dict[int | str, dict[str, Any]] = {
+    "4XX": {
+        "description": "401 without a body, or 499 with a code, which the header `error-code` repeats",
+        "content": {
+            "application/problem+json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["type", "status", "errors"],
+                    "properties": {
+                        "type": {"type": "string", "enum": list(Code)},
+                        "status": {"type": "integer", "const": PROBLEM},
+                        "errors": {
+                            "type": "object",
+                            "additionalProperties": {"type": "array", "items": {"type": "string"}},
+                        },
+                    },
+                }
+            }
+        },
+    },
+    "500": {"description": "A fault of the platform, without a body"},
+}
+"""What the OpenAPI document says of every call."""
+
+
 class Refused(Exception):
     """Something that the caller can know and put right."""
 
