@@ -151,7 +151,8 @@ def of_marked_hours(minutes: Any, start: int, end: int) -> list[Condition]:
     after = select(func.max(marked.c.hour) + HOUR).where(*during).scalar_subquery()
     return [
         unrolled_hours.c.node_id == minutes.node_id,
-        unrolled_hours.c.hour == begun(minutes.minute, HOUR),
+        minutes.minute >= unrolled_hours.c.hour,
+        minutes.minute < unrolled_hours.c.hour + HOUR,
         minutes.minute >= first,
         minutes.minute < after,
     ]
