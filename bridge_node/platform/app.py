@@ -39,6 +39,7 @@ from bridge_node.platform.api import (
 )
 from bridge_node.platform.context import Platform
 from bridge_node.platform.database import DatabaseUnavailable
+from bridge_node.platform.documented import REFUSALS, Documented
 from bridge_node.platform.edge import Edge
 from bridge_node.platform.errors import (
     BadRequest,
@@ -82,7 +83,7 @@ ROUTERS: Sequence[APIRouter] = (
 
 def create_app(platform: Platform) -> FastAPI:
     """The application of `platform`. Its lifespan owns the database, the wake-ups, the sweeps and the roll-ups."""
-    app = FastAPI(
+    app = Documented(
         title="bridge_node platform",
         description=described.ABOUT,
         openapi_tags=described.TAGS,
@@ -90,6 +91,7 @@ def create_app(platform: Platform) -> FastAPI:
         lifespan=_lifespan,
         redirect_slashes=False,
         separate_input_output_schemas=False,
+        responses=REFUSALS,
     )
     app.state.platform = platform
     app.add_middleware(Edge, limits=platform.settings.limits, large=frozenset(status.PATHS))
