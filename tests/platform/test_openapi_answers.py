@@ -1,4 +1,4 @@
-"""The OpenAPI document and the routes agree, whatever is asked: nothing breaks, and no status is a surprise."""
+"""Routes answer as the OpenAPI document says, whatever is asked: nothing breaks, and no status is a surprise."""
 
 import asyncio
 from collections.abc import Iterator
