@@ -86,6 +86,10 @@ VALUES: dict[str, Any] = {
     "cloudaccountid": "{cloud account}",
     "/cloudaccount id": "{cloud account}",
     "/storage id": "{storage key}",
+    "/v2 id": "{repository}",
+    "scope": "repo",
+    "window": "24h",
+    "by": "buckets",
     "nodeServices": "0",
     "bucketName": "new",
     "bucketname": "new",
@@ -97,6 +101,7 @@ VALUES: dict[str, Any] = {
 ALSO_WITHOUT = {
     "walletAddress", "startDate", "endDate", "hosts", "provider",
     "page", "pagesize", "sortfield", "sortdescending", "sortorder", "descending",
+    "limit", "offset", "includeSeries",
 }  # fmt: skip
 """Query parameters that name nobody's row."""
 
@@ -134,7 +139,7 @@ class Call:
 
 def prepared(method: str, path: str, route: APIRoute) -> Call:
     """A call of a route that would do something; fails where it is not known what to fill in."""
-    path = re.sub(r"\{(\w+)\}", lambda match: "{" + _kind_in_path(route, match[1]) + "}", path)
+    path = re.sub(r"\{(\w+)\}", lambda match: _in_path(route, match[1]), path)
     query = {
         field.alias: _value(field.alias, route)
         for field in route.dependant.query_params
@@ -145,10 +150,13 @@ def prepared(method: str, path: str, route: APIRoute) -> Call:
     return Call(method, path, query, body, tuple(slots))
 
 
-def _kind_in_path(route: APIRoute, name: str) -> str:
+def _in_path(route: APIRoute, name: str) -> str:
+    """A word that the path may have there, or the kind of the id."""
+    if name in VALUES:
+        return str(VALUES[name])
     kind = IN_PATHS.get(name) or IN_PATHS.get(f"{_family(route)} {name}")
     assert kind, f"{route.path}: say in IN_PATHS what {name} is an id of"
-    return kind
+    return "{" + kind + "}"
 
 
 def _family(route: APIRoute) -> str:
@@ -287,10 +295,11 @@ async def test_every_route_answers_for_strangers_ids_as_for_none(both: PlatformU
         for theirs, nobodys in attacks(call, events):
             found, nothing = await _told(both, method, theirs), await _told(both, method, nobodys)
             what = f"{method} {theirs}: {found.status_code} {found.text}"
+            answered = _without(TRACE.findall(str(theirs)), found.text)  # an id that was sent may be echoed
             assert found.status_code < 500, what
-            assert not TRACE.search(found.text), what
+            assert not TRACE.search(answered), what
             if call.slots and not _is_by_contract(path, found):
-                assert (found.status_code, _steady(found)) == (nothing.status_code, _steady(nothing)), what
+                assert (found.status_code, _steady(answered)) == (nothing.status_code, _steady(nothing.text)), what
             if "{" in call.path and THEIRS in re.findall(r"-(\d)\b", theirs[0]):
                 assert not found.is_success or found.json()["success"] is False, what
             tried.add(path)
@@ -302,9 +311,16 @@ def _is_by_contract(path: str, answer: httpx.Response) -> bool:
     return path.startswith("/api/v1/") and answer.status_code == 499 and answer.json()["errors"] == BY_CONTRACT
 
 
-def _steady(answer: httpx.Response) -> str:
+def _without(sent: list[str], text: str) -> str:
+    """A text with nobody's id in place of those that were sent."""
+    for one in sent:
+        text = text.replace(f'"{one}"', f'"{NOBODYS}"')
+    return text
+
+
+def _steady(text: str) -> str:
     """An answer without what is new in each."""
-    return re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "id", answer.text)
+    return re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "id", text)
 
 
 async def test_the_probe_would_notice(both: PlatformUnderTest) -> None:
