@@ -94,7 +94,7 @@ def create_app(platform: Platform) -> FastAPI:
         responses=REFUSALS,
     )
     app.state.platform = platform
-    app.add_middleware(Edge, limits=platform.settings.limits, large=frozenset(status.PATHS))
+    app.add_middleware(Edge, limits=platform.settings.limits, large=frozenset(status.PATHS), figures=platform.figures)
     app.add_exception_handler(PlatformError, _refused)
     app.add_exception_handler(RequestValidationError, _unreadable)
     app.add_exception_handler(HTTPException, _no_route)

@@ -88,15 +88,26 @@ class _Refused(Exception):
 
 
 class Callers:
-    """Answers node calls. `network_key` is the public key of nodes without an organisation."""
+    """Answers node calls. `network_key` is the public key of nodes without an organisation.
+
+    `on_refusal` is told the route of each call that is not believed.
+    """
 
     def __init__(
-        self, database: Database, signers: Signers, failures: Rate, now_ms: Callable[[], int], network_key: str = ""
+        self,
+        database: Database,
+        signers: Signers,
+        failures: Rate,
+        now_ms: Callable[[], int],
+        network_key: str,
+        *,
+        on_refusal: Callable[[str], None],
     ) -> None:
         self._database = database
         self._signers = signers
         self._nonces = Batch(self._use_nonces)
         self._failures = failures
+        self._on_refusal = on_refusal
         self._now_ms = now_ms
         self._network_key = _network_key(network_key) if network_key else None
 
@@ -135,6 +146,7 @@ class Callers:
 
     def _refusal(self, call: NodeCall, reason: str) -> PlatformError:
         log.info("node_call_refused", route=call.route, address=call.address, reason=reason)
+        self._on_refusal(call.route)
         self._failures.hit(call.address)
         return call.refusal(reason)
 

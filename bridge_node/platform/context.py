@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from bridge_node.platform import auth, masterkey
 from bridge_node.platform.callers import Callers
 from bridge_node.platform.database import Database
+from bridge_node.platform.figures import Figures
 from bridge_node.platform.polls import Polls
 from bridge_node.platform.rates import Rate
 from bridge_node.platform.settings import PlatformSettings
@@ -39,6 +40,7 @@ class Platform:
     user_rate: Rate
     validator: Validator
     validation_rate: Rate
+    figures: Figures
     origins: "Origins"
     now_ms: Callable[[], int]
 
@@ -54,15 +56,19 @@ def assemble(settings: PlatformSettings, now_ms: Callable[[], int] = _now_ms) ->
     own = [auth.own_issuer(master)] if settings.own_tokens else []
     waker, keys = Waker(database), SigningKeys(vault)
     signers = Signers(database, now_ms)
-    failures = Rate(limits.bad_signatures_per_minute, "minute")
+    failures, figures = Rate(limits.bad_signatures_per_minute, "minute"), Figures()
+    polls = Polls(database, signers, waker, vault, keys, settings.lease_seconds, now_ms)
+    figures.watch("polls", "Nodes that wait for news.", lambda: polls.waiting)
+    figures.watch("broken_documents", "How often a document could not be built.", lambda: polls.broken_documents)
+    figures.watch("database_connections", "Connections to the database in use.", lambda: database.in_use)
     return Platform(
         settings=settings,
         database=database,
         vault=vault,
         issuers=[*own, *(auth.trusted(issuer) for issuer in settings.issuers)],
         waker=waker,
-        callers=Callers(database, signers, failures, now_ms, settings.network_key),
-        polls=Polls(database, signers, waker, vault, keys, settings.lease_seconds, now_ms),
+        callers=Callers(database, signers, failures, now_ms, settings.network_key, on_refusal=figures.refused),
+        polls=polls,
         keys=keys,
         user_rate=Rate(limits.requests_per_second, "second"),
         validator=Validator(
@@ -74,6 +80,7 @@ def assemble(settings: PlatformSettings, now_ms: Callable[[], int] = _now_ms) ->
             seconds=limits.validation_seconds,
         ),
         validation_rate=Rate(limits.validations_per_minute, "minute"),
+        figures=figures,
         origins=Origins(settings.external_urls or (f"http://{settings.host}:{settings.port}",)),
         now_ms=now_ms,
     )

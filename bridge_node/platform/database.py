@@ -40,6 +40,8 @@ class Database:
         """SQLite has one writer at a time and no queue; here is one, so that nobody waits longer than the others."""
         self._free = asyncio.Semaphore(connections)
         """The pool's own queue lets latecomers pass; this one does not."""
+        self.in_use = 0
+        """Connections that somebody has now."""
 
     @classmethod
     def open(cls, url: str, *, connections: int = CONNECTIONS, statement_seconds: float = STATEMENT_SECONDS) -> Self:
@@ -104,9 +106,11 @@ class Database:
         """Whoever has waited longest for a free connection is next."""
         async with asyncio.timeout(CONNECTION_SECONDS):
             await self._free.acquire()
+        self.in_use += 1
         try:
             yield
         finally:
+            self.in_use -= 1
             self._free.release()
 
     @asynccontextmanager

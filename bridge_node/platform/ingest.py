@@ -25,16 +25,16 @@ _Sample = tuple[int, BucketStatus]
 """Epoch milliseconds, and what was seen then."""
 
 
-async def ingest(connection: AsyncConnection, node: Node, report: StatusReport, *, enrolled: bool, now_ms: int) -> None:
+async def ingest(connection: AsyncConnection, node: Node, report: StatusReport, *, enrolled: bool, now_ms: int) -> int:
     """Writes a report in the transaction of its batch id; a batch that was counted before changes nothing.
 
-    Rows that the node has no business with are dropped, and one audit event tells of them. Raises BadRequest for
-    values that mean nothing.
+    Rows that the node has no business with are dropped, and one audit event tells of them; returns how many. Raises
+    BadRequest for values that mean nothing.
     """
     if report.batch_id is not None and not await batches.is_new(connection, node.id, report.batch_id, now_ms):
-        return
+        return 0
     if not report.buckets and not report.usage:
-        return
+        return 0
     given = await (
         stats.given_to(connection, node.id) if enrolled else stats.given_to_all_of(connection, node.organisation_id)
     )
@@ -49,6 +49,7 @@ async def ingest(connection: AsyncConnection, node: Node, report: StatusReport, 
     dropped = {"buckets": len(report.buckets) - len(samples), "usage": len(report.usage) - len(usage)}
     if any(dropped.values()):
         await _tell(connection, node, {"dropped": dropped, "batchId": report.batch_id}, now_ms)
+    return sum(dropped.values())
 
 
 def _samples(reported: Sequence[BucketStatus], given: Given, now_ms: int) -> Iterator[_Sample]:

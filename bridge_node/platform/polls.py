@@ -114,6 +114,11 @@ class Polls:
         return await self._signed(view, request)
 
     @property
+    def waiting(self) -> int:
+        """Nodes whose poll is open."""
+        return len(self._open)
+
+    @property
     def broken_documents(self) -> int:
         """How often a document could not be built since this process began; nodes went on with the one before."""
         return self._library.broken.total()

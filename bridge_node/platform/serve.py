@@ -14,6 +14,7 @@ from bridge_node.platform import migrations
 from bridge_node.platform.app import create_app
 from bridge_node.platform.context import Platform, assemble
 from bridge_node.platform.database import Database
+from bridge_node.platform.figures import served
 from bridge_node.platform.settings import PlatformSettings
 
 log = structlog.get_logger()
@@ -49,8 +50,9 @@ async def serve(
         url = _url(bound)
         if not settings.external_urls:
             settings = settings.model_copy(update={"external_urls": (url,)})
-        server = PlatformServer(assemble(settings), lambda: on_ready(url) if on_ready else None)
-        async with asyncio.TaskGroup() as group:
+        platform = assemble(settings)
+        server = PlatformServer(platform, lambda: on_ready(url) if on_ready else None)
+        async with served(platform.figures, settings.metrics), asyncio.TaskGroup() as group:
             watching = group.create_task(server.exit_after(ending), name="platform stop")
             await server.serve(sockets=[bound])
             watching.cancel()

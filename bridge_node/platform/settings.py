@@ -61,6 +61,15 @@ class Statistics(Section):
     """How long days are kept, of which totals are made; 0: for ever."""
 
 
+class Metrics(Section):
+    """Where Prometheus finds /metrics: a port of its own, which asks for no password."""
+
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    """Address to listen on; keep it off client networks."""
+    port: Port = 0
+    """Port to listen on; 0: there are no metrics."""
+
+
 class VendorSecrets(Section):
     """What `/secrets` hands to nodes of other makers: the text of one dotenv file for each protocol they serve."""
 
@@ -113,6 +122,7 @@ class PlatformSettings(Section):
     """Names of nodes' `local_roots` that LOCAL buckets may use; none: there are no such buckets."""
     vendor_secrets: VendorSecrets = VendorSecrets()
     statistics: Statistics = Statistics()
+    metrics: Metrics = Metrics()
     limits: PlatformLimits = PlatformLimits()
     log: Log = Log()
 

@@ -28,7 +28,8 @@ async def report(request: Request, platform: Here) -> Response:
         if node is None or (caller.enrolment is None and not node.registered):
             raise NotFound("Unknown node")
         now = platform.now_ms()
-        await ingest(connection, node, message, enrolled=caller.enrolment is not None, now_ms=now)
+        dropped = await ingest(connection, node, message, enrolled=caller.enrolment is not None, now_ms=now)
+        platform.figures.reported(taken=len(message.buckets) + len(message.usage) - dropped, dropped=dropped)
         await nodes.seen(connection, node.id, now)
         return Answer.json(_ANSWER)
 
