@@ -49,7 +49,7 @@ async def serving(directory: Path, port: int, **more: Any) -> AsyncIterator[Plat
     fresh = not (directory / "platform.sqlite").exists()
     platform = await asyncio.to_thread(assemble, settings)
     if fresh:
-        await _stock(platform)
+        await stock(platform)
     app = await asyncio.to_thread(create_app, platform)
     config = uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
@@ -63,7 +63,7 @@ async def serving(directory: Path, port: int, **more: Any) -> AsyncIterator[Plat
         await task
 
 
-async def _stock(platform: Platform) -> None:
+async def stock(platform: Platform) -> None:
     key = orgkey.load_public(ORGANISATION_PUBLIC)
     now = platform.now_ms()
     async with platform.database.transaction() as connection:
