@@ -15,6 +15,14 @@ from tests.platform.world import PlatformUnderTest, running_platform
 
 _numbers = itertools.count()
 
+WITHOUT_DISK = """
+ALTER SYSTEM SET fsync = off;
+ALTER SYSTEM SET full_page_writes = off;
+ALTER SYSTEM SET synchronous_commit = off;
+SELECT pg_reload_conf();
+"""
+"""Databases of tests, one for each, need not outlive this machine: writing them out takes longer than the tests."""
+
 
 @pytest.fixture(autouse=True)
 def _drivers_may_look_at_files(blockbuster: BlockBuster) -> None:
@@ -35,6 +43,7 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             TemporaryDirectory(prefix="postgresql-") as directory,
             get_server(Path(directory) / "data", cleanup_mode="stop") as server,
         ):
+            server.psql(WITHOUT_DISK)
             yield server.get_uri()
 
 
