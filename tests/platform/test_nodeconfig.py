@@ -178,7 +178,7 @@ async def test_a_document_that_cannot_be_built_leaves_what_the_node_has(
             assert (answer.serves, answer.documents, answer.removed) == (known, (), ())
         assert (await node.config()).serves == {}
     assert [log["repository"] for log in logs if log["event"] == "document_broken"] == ["repo-1"]
-    assert here.platform.polls.broken_documents == 3
+    assert here.platform.polls.broken_documents >= 3  # a change that rings in the middle of a poll makes it look again
 
 
 async def test_what_a_node_was_given_is_remembered(here: PlatformUnderTest, node: OwnNode) -> None:
